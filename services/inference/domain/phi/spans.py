@@ -1,0 +1,43 @@
+"""A detection and the rule by which overlapping detections become one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from services.inference.domain.phi.entities import BY_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`[start, end)` in code points of the text as the caller wrote it."""
+
+    start: int
+    end: int
+    entity_type: str
+    score: float
+    recognizer: str = ""
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """Disjoint spans in order, covering every character that any input span covered.
+
+    Overlapping spans become their union, named by the one of highest priority (the longer one on a tie), because a
+    character that one recognizer calls PHI must not leave although another one disagrees about its kind.
+    """
+    merged: list[Span] = []
+    leader: Span | None = None
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        if span.end <= span.start:
+            continue
+        if leader is None or not merged or span.start >= merged[-1].end:
+            merged.append(span)
+            leader = span
+            continue
+        if _rank(span) > _rank(leader):
+            leader = span
+        last = merged[-1]
+        merged[-1] = replace(leader, start=last.start, end=max(last.end, span.end), score=max(last.score, span.score))
+    return merged
+
+
+def _rank(span: Span) -> tuple[int, int]:
+    return BY_NAME[span.entity_type].priority, span.end - span.start
