@@ -6,7 +6,7 @@ aiohttp, because it flushes every write at once with TCP_NODELAY set and lets a 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
@@ -60,8 +60,9 @@ class Simulator:
         if request.path.startswith("/_sim/"):
             return await handler(request)
         body = await request.read()
+        headers = {str(name).lower(): value for name, value in request.headers.items()}
         exchange = self.journal.open(
-            request.method, request.path, request.query_string, dict(request.headers), body.decode(errors="replace")
+            request.method, request.path, request.query_string, headers, body.decode(errors="replace")
         )
         request["exchange"] = exchange
         request_id = request["request_id"] = f"req_sim{exchange.number:017d}"
@@ -130,7 +131,7 @@ class Simulator:
     async def show_journal(self, request: web.Request) -> web.StreamResponse:
         """`?since=N` leaves out the first N ever received."""
         kept = self.journal.since(int(request.query.get("since", "0")))
-        return _json({"total": self.journal.total, "requests": [asdict(exchange) for exchange in kept]})
+        return _json({"total": self.journal.total, "requests": kept})
 
     async def clear_journal(self, request: web.Request) -> web.StreamResponse:
         self.journal.clear()
@@ -179,9 +180,11 @@ class Simulator:
         )
         await response.prepare(request)
         exchange.status = response.status
+        wait = 0.0
         for event in events.stream(answer, directives.chunk):
-            if directives.interval_ms and event.is_delta and exchange.events > 2:
-                await asyncio.sleep(directives.interval_ms / 1000)
+            if event.is_delta:
+                await asyncio.sleep(wait)
+                wait = directives.interval_ms / 1000
             await response.write(event.frame())
             exchange.events += 1
             if exchange.events == directives.hang_after:
