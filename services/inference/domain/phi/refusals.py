@@ -9,7 +9,7 @@ PhiRefusal
 """
 
 
-class PhiRefusal(Exception):
+class PhiRefusal(Exception):  # noqa: N818 - a refusal is an answer of the guard, not a mistake
     """The request must not leave."""
 
 

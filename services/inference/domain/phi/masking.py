@@ -1,0 +1,118 @@
+"""Detections into placeholders, leaf by leaf in the order of the request."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.inference.domain.phi.entities import BY_NAME
+from services.inference.domain.phi.leaves import Leaf
+from services.inference.domain.phi.placeholders import PLACEHOLDER_SHAPE, PlaceholderMap
+from services.inference.domain.phi.spans import Span, merge
+
+_KNOWN_SCORE = 0.8
+_EDGES = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """One masked span; never its value."""
+
+    path: str
+    entity_type: str
+    placeholder: str
+    score: float
+    recognizer: str
+
+
+def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction]:
+    """Writes each leaf's masked text and tells what was masked, in order.
+
+    A value once found is masked again wherever it stands later, whatever the scanner thought there. Never earlier: the
+    masked form of a conversation's beginning must not change when a turn is added.
+    """
+    redactions: list[Redaction] = []
+    known = _Known()
+    for entity_type, value in placeholders.values():
+        known.add(entity_type, value)
+    for leaf in leaves:
+        if leaf.write is None:
+            continue
+        spans = settle(leaf)
+        for span in spans:
+            known.add(span.entity_type, leaf.text[span.start : span.end])
+        spans = _whole(leaf, merge([*spans, *known.within(leaf.text)]))
+        if not spans:
+            continue
+        pieces: list[str] = []
+        position = 0
+        for span in spans:
+            before = leaf.text[max(0, span.start - 24) : span.start]
+            placeholder = placeholders.assign(span.entity_type, leaf.text[span.start : span.end], before)
+            redactions.append(
+                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer)
+            )
+            pieces += leaf.text[position : span.start], placeholder
+            position = span.end
+        pieces.append(leaf.text[position:])
+        leaf.write("".join(pieces))
+    return redactions
+
+
+def settle(leaf: Leaf) -> list[Span]:
+    """The leaf's detections, disjoint, without blank edges and without what is a placeholder already."""
+    if leaf.whole:
+        return _whole(leaf, merge(leaf.spans))
+    spans = merge(leaf.spans)
+    if spans and "[" in leaf.text:
+        for shape in PLACEHOLDER_SHAPE.finditer(leaf.text):
+            spans = [piece for span in spans for piece in _outside(span, shape.start(), shape.end())]
+    return [trimmed for span in spans if (trimmed := _trimmed(span, leaf.text))]
+
+
+def _whole(leaf: Leaf, spans: list[Span]) -> list[Span]:
+    if not leaf.whole or not spans:
+        return spans
+    leader = max(spans, key=lambda span: BY_NAME[span.entity_type].priority)
+    return [Span(0, len(leaf.text), leader.entity_type, leader.score, leader.recognizer)]
+
+
+def _outside(span: Span, start: int, end: int) -> list[Span]:
+    if span.end <= start or end <= span.start:
+        return [span]
+    pieces = [(span.start, min(span.end, start)), (max(span.start, end), span.end)]
+    return [Span(a, b, span.entity_type, span.score, span.recognizer) for a, b in pieces if a < b]
+
+
+def _trimmed(span: Span, text: str) -> Span | None:
+    value = text[span.start : span.end]
+    start = span.start + len(value) - len(value.lstrip(_EDGES))
+    end = span.end - (len(value) - len(value.rstrip(_EDGES)))
+    return Span(start, end, span.entity_type, span.score, span.recognizer) if start < end else None
+
+
+class _Known:
+    """Values that are masked wherever they occur as whole words."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[str, tuple[str, re.Pattern[str]]] = {}
+
+    def add(self, entity_type: str, value: str) -> None:
+        if value not in self._patterns and _distinctive(entity_type, value):
+            self._patterns[value] = entity_type, re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
+
+    def within(self, text: str) -> list[Span]:
+        return [
+            Span(match.start(), match.end(), entity_type, _KNOWN_SCORE, "known_value")
+            for value, (entity_type, pattern) in self._patterns.items()
+            if value in text
+            for match in pattern.finditer(text)
+        ]
+
+
+def _distinctive(entity_type: str, value: str) -> bool:
+    """Long enough that the same characters elsewhere are the same value."""
+    if entity_type in {"PERSON", "LOCATION", "FACILITY"}:
+        return (len(value) >= 4 and value[:1].isupper()) or len(value) >= 8
+    if entity_type in {"AGE", "US_ZIP_CODE"}:
+        return False
+    return len(value) >= (8 if entity_type == "DATE_TIME" else 6)

@@ -1,0 +1,137 @@
+"""Numbered placeholders: one per distinct value, stable for as long as the map lives."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from services.inference.domain.phi.entities import BY_LABEL, BY_NAME, LABELS
+
+_LABEL_ALTERNATIVES = "|".join(LABELS)
+# Namespaces are tried in this order; the empty one gives `[PERSON_1]`, the next `[PERSON_A1]`.
+_NAMESPACES = ("", *"ABCDEFGHJKLMNPQRSTUVWXYZ", *(f"Z{letter}" for letter in "ABCDEFGHJKLMNPQRSTUVWXYZ"))
+_COLLISION = re.compile(
+    rf"(?i:\[(?:{_LABEL_ALTERNATIVES})(?:\\{{0,2}}_| )([A-Z]{{0,2}})\d)"
+    rf"|\b(?:{_LABEL_ALTERNATIVES})\\{{0,2}}_([A-Z]{{0,2}})\d"
+)
+PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_[A-Z]{{0,2}}\d{{1,6}}\]")
+
+_CASELESS = frozenset({"PERSON", "LOCATION", "STREET_ADDRESS", "FACILITY", "EMAIL_ADDRESS"})
+_TITLE = re.compile(r"^(?:(?:mr|mrs|ms|miss|mx|dr|prof|rev|sir|madam|nurse|doctor)\b\.?\s*)+", re.IGNORECASE)
+_CLINICIAN_BEFORE = re.compile(
+    r"\b(?:dr|doctor|prof|professor|nurse|rn|np|pa|attending|provider)\b[.:]?\s*$", re.IGNORECASE
+)
+_SURNAME_FIRST = re.compile(r"^([^\W\d_][\w'’\-]*(?: [^\W\d_][\w'’\-]*)?), ?([^\W\d_][\w'’\-]*(?: [^\W\d_]\.?)?)$")
+
+
+class PlaceholderMap:
+    """Which placeholder stands for which value.
+
+    Values are exact but for two rules: names, places and e-mail addresses are compared without case, and a person's
+    "John Smith", "Smith, John" and, while only one Smith is known, "Smith" share a number, so that the model knows they
+    are one person; restoration then writes the form that came first.
+    """
+
+    def __init__(self, namespace: str = "") -> None:
+        self.namespace = namespace
+        self._values: dict[tuple[str, int], str] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._last: dict[str, int] = {}
+        self._surnames: dict[str, set[int]] = {}
+        self._clinicians: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def assign(self, entity_type: str, value: str, before: str = "") -> str:
+        """The placeholder of `value`; `before` is the text in front of it, which tells a clinician by the title."""
+        label = BY_NAME[entity_type].label
+        key = _key(entity_type, value)
+        number = self._numbers.get((label, key))
+        clinician = bool(_CLINICIAN_BEFORE.search(before[-24:]))
+        if number is None and entity_type == "PERSON":
+            number = self._linked(key, clinician=clinician)
+            if number is not None:
+                self._numbers[label, key] = number
+        if number is None:
+            number = self._last.get(label, 0) + 1
+            self._last[label] = number
+            self._values[label, number] = value
+            self._numbers[label, key] = number
+            if entity_type == "PERSON":
+                self._remember_person(key, number, clinician=clinician)
+        return self.text(label, number)
+
+    def text(self, label: str, number: int) -> str:
+        return f"[{label}_{self.namespace}{number}]"
+
+    def value(self, label: str, number: int) -> str | None:
+        return self._values.get((label, number))
+
+    def last_numbers(self) -> dict[str, int]:
+        """Label → highest number given."""
+        return dict(self._last)
+
+    def values(self) -> Iterable[tuple[str, str]]:
+        """(API name, value) of everything known so far, in the order of its first occurrence."""
+        return [(BY_LABEL[label].name, value) for (label, _), value in self._values.items()]
+
+    def avoid(self, texts: Iterable[str]) -> None:
+        """Move to a namespace that occurs in none of `texts`, the caller's own words."""
+        taken = {(m.group(1) or m.group(2) or "").upper() for text in texts for m in _COLLISION.finditer(text)}
+        if self.namespace in taken:
+            self.namespace = next(name for name in _NAMESPACES if name not in taken)
+
+    def copy(self) -> Self:
+        return type(self).from_json(self.to_json())
+
+    def to_json(self) -> str:
+        """PHI: encrypt what this returns, never log it."""
+        return json.dumps(
+            {
+                "namespace": self.namespace,
+                "values": [[label, number, value] for (label, number), value in self._values.items()],
+                "forms": [[label, key, number] for (label, key), number in self._numbers.items()],
+                "clinicians": sorted(self._clinicians),
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        stored = json.loads(text)
+        restored = cls(stored["namespace"])
+        for label, number, value in stored["values"]:
+            restored._values[label, number] = value
+            restored._last[label] = max(number, restored._last.get(label, 0))
+            if label == "PERSON":
+                restored._remember_person(_key("PERSON", value), number, clinician=number in stored["clinicians"])
+        for label, key, number in stored["forms"]:
+            restored._numbers[label, key] = number
+        return restored
+
+    def _linked(self, key: str, *, clinician: bool) -> int | None:
+        """The one known person whose surname this is. "Dr. Smith" is never the patient John Smith."""
+        if " " in key:
+            return None
+        known = self._surnames.get(key, set())
+        if len(known) != 1:
+            return None
+        (number,) = known
+        return number if clinician == (number in self._clinicians) else None
+
+    def _remember_person(self, key: str, number: int, *, clinician: bool) -> None:
+        if clinician:
+            self._clinicians.add(number)
+        self._surnames.setdefault(key.rpartition(" ")[2], set()).add(number)
+
+
+def _key(entity_type: str, value: str) -> str:
+    if entity_type not in _CASELESS:
+        return value
+    key = " ".join(value.split()).casefold()
+    if entity_type == "PERSON":
+        key = _TITLE.sub("", key) or key
+        if reordered := _SURNAME_FIRST.match(key):
+            key = f"{reordered[2]} {reordered[1]}"
+    return key
