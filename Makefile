@@ -30,7 +30,7 @@ $(READY): requirements-dev.lock requirements-ner.lock
 	@touch $@
 
 up: $(READY) ## run the suite; Ctrl-C stops it
-	@exec $(PY) -m cli up
+	@exec ./hasp up
 
 test: $(READY) ## every test but the load tests and the long fault runs
 	$(PYTEST) -m "not long" --ignore tests/load $(TESTS)
@@ -47,7 +47,7 @@ contracts: $(READY) ## buf lint and breaking, stubs fresh
 	$(PY) protos/generate.py --check
 
 configs: $(READY) ## Envoy's and compose's configuration
-	$(PY) gateway/render.py --validate
+	$(PY) -m gateway.render --validate
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 locks: ## lock files hold versions and hashes, no addresses

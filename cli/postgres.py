@@ -14,7 +14,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,9 @@ from urllib.parse import quote
 import psycopg
 
 from cli.processes import Process, Spawner
-from cli.state import private_folder, read_or_create
+from cli.state import private_folder, read_or_create, socket_folder
 
 _OLDEST_MAJOR = 15
-_SOCKET_PATH_LIMIT = 100  # sun_path holds 107 bytes, and the file is called .s.PGSQL.5432
 
 _SETTINGS = {
     # durable: an acknowledged commit survives kill -9 of the server
@@ -123,7 +121,7 @@ class EmbeddedPostgres:
         if os.geteuid() == 0:
             self._leave_root()
         self._data = self._home / "data"
-        self._sockets = self._socket_folder()
+        self._sockets = socket_folder(self._home / "socket", owner=self._home.stat().st_uid)
 
     @property
     def admin_url(self) -> str:
@@ -234,7 +232,8 @@ class EmbeddedPostgres:
         nobody = pwd.getpwnam("nobody")
         self._run_as = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--"]
         # `nobody` cannot enter our private folder, nor perhaps the environment's: both go where it can.
-        home = Path("/var/tmp") / f"hasp-{self._digest()}"  # noqa: S108 (private_folder checks owner and mode)
+        digest = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:16]
+        home = Path("/var/tmp") / f"hasp-{digest}"  # noqa: S108 (private_folder checks owner and mode)
         self._home = private_folder(home, owner=nobody.pw_uid)
         if self._binaries.wheel:
             self._copy_binaries()
@@ -250,16 +249,6 @@ class EmbeddedPostgres:
             (target / "complete").touch()
         target.chmod(0o755)
         self._binaries = Binaries(target / package.name / "pginstall" / "bin", self._binaries.major, wheel=True)
-
-    def _socket_folder(self) -> Path:
-        folder = self._home / "socket"
-        if len(str(folder)) > _SOCKET_PATH_LIMIT:
-            folder = Path(tempfile.gettempdir()) / f"hasp-{self._digest()}"
-        return private_folder(folder, owner=self._home.stat().st_uid)
-
-    def _digest(self) -> str:
-        """Tells this state folder from others where its name cannot be used."""
-        return hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:12]
 
     def _own(self, path: Path) -> None:
         owner = self._home.stat().st_uid

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,7 @@ class Process:
     def __init__(self, popen: "subprocess.Popen[bytes]", log: Path) -> None:
         self._popen = popen
         self.log = log
+        self.started_at = time.monotonic()
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,12 @@
 """The state folder (`.hasp/`): private files that are written once and kept."""
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+_SOCKET_FOLDER_LIMIT = 85  # sun_path holds 107 bytes, and PostgreSQL adds ".s.PGSQL.5432.lock"
 
 
 def private_folder(path: Path, *, owner: int | None = None) -> Path:
@@ -35,3 +39,16 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         write_private(path, make())
     return path.read_text()
+
+
+def socket_folder(path: Path, *, owner: int | None = None) -> Path:
+    """A private folder for Unix sockets: `path`, or where that is too long for one, a short name that stands for it."""
+    if len(os.fsencode(path)) > _SOCKET_FOLDER_LIMIT:
+        digest = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+        path = Path(tempfile.gettempdir()) / f"hasp-{digest}"
+    return private_folder(path, owner=owner)
+
+
+def identity_address_file(state: Path) -> Path:
+    """Says where a running suite's identity service listens, for the operator's commands."""
+    return state / "identity.address"

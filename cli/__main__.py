@@ -1,0 +1,5 @@
+"""`python -m cli`: the `hasp` command."""
+
+from cli.app import app
+
+app(prog_name="hasp")

@@ -1,0 +1,79 @@
+"""The `hasp` command."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeVar
+
+import typer
+
+from cli.organizations import SCOPES, OrganizationError, Organizations, identity_of
+from cli.postgres import PostgresError
+from cli.seed import SeedError
+from cli.settings import Settings
+from cli.suite import SuiteError
+from cli.up import up as run_suite
+
+_Result = TypeVar("_Result")
+Plan = Literal["developer", "growth", "scale", "enterprise"]
+Role = Literal["owner", "admin", "member"]
+Format = Literal["wa_live", "hasp_key_live"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+org = typer.Typer(no_args_is_help=True, help="Organizations.")
+user = typer.Typer(no_args_is_help=True, help="Users of an organization.")
+key = typer.Typer(no_args_is_help=True, help="API keys.")
+app.add_typer(org, name="org")
+app.add_typer(user, name="user")
+app.add_typer(key, name="key")
+
+
+@app.command()
+def up() -> None:
+    """Run the whole suite here until Ctrl-C. HASP_PORT moves the edge; ANTHROPIC_API_KEY names the provider's key."""
+    try:
+        run_suite(Settings())
+    except (SuiteError, PostgresError, SeedError, OrganizationError) as error:
+        typer.echo(f"hasp: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@org.command("create")
+def create_org(name: str, plan: Annotated[Plan, typer.Option()] = "developer") -> None:
+    """Make an organization; prints its id."""
+    typer.echo(_with_identity(lambda organizations: organizations.create(name, plan)))
+
+
+@user.command("create")
+def create_user(
+    org_id: str, email: str, name: Annotated[str, typer.Option()], role: Annotated[Role, typer.Option()] = "member"
+) -> None:
+    """Add a person to an organization; prints the user's id."""
+    typer.echo(_with_identity(lambda all_: all_.create_user(org_id, email=email, name=name, role=role)))
+
+
+@key.command("create")
+def create_key(
+    org_id: str,
+    user_id: str,
+    name: Annotated[str, typer.Option()] = "first key",
+    scope: Annotated[list[str] | None, typer.Option(help="Repeat for several; every scope without it.")] = None,
+    form: Annotated[Format, typer.Option("--format")] = "wa_live",
+) -> None:
+    """Make a key for a user; prints it, this once."""
+    scopes = tuple(scope) if scope else SCOPES
+    issued = _with_identity(lambda all_: all_.issue_key(org_id, user_id, name=name, scopes=scopes, form=form))
+    typer.echo(issued.plaintext)
+
+
+def _with_identity(ask: Callable[[Organizations], Awaitable[_Result]]) -> _Result:
+    """Ask the identity service: the one named in the environment, or that of the suite running on the state folder."""
+
+    async def run() -> _Result:
+        async with Organizations(*identity_of(Settings())) as organizations:
+            return await ask(organizations)
+
+    try:
+        return asyncio.run(run())
+    except OrganizationError as error:
+        typer.echo(f"hasp: {error}", err=True)
+        raise typer.Exit(1) from error

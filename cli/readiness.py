@@ -1,0 +1,55 @@
+"""When a part of the suite counts as ready: asked the way its callers ask it."""
+
+import functools
+from collections.abc import Callable
+from http import HTTPStatus
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cli.channels import workload_channel
+from cli.edge import Edge
+from cli.table import Places
+
+_SECONDS = 1.0
+# One route of each service. Without a token the service itself answers 401; until the edge reaches it, 503.
+_ROUTES = {
+    "identity": "/v1/api_keys",
+    "inference": "/v1/models",
+    "compliance": "/v1/compliance/baa",
+    "billing": "/v1/usage",
+}
+
+
+def probe(places: Places, name: str) -> Callable[[], bool]:
+    """A question to be asked again until it answers True."""
+    if name == "edge":
+        waiting = dict(_ROUTES)
+        return lambda: _edge_reaches_all(places.edge_port, waiting)
+    if name == "simulator":
+        return lambda: _status(places.ports["simulator"], "/_sim/health") == HTTPStatus.OK
+    stub = health_pb2_grpc.HealthStub(workload_channel(places.address(name), places.tls))
+    return functools.partial(_serves, stub)
+
+
+def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
+    except grpc.RpcError:
+        return False
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def _edge_reaches_all(port: int, waiting: dict[str, str]) -> bool:
+    for service, path in list(waiting.items()):
+        if _status(port, path) != HTTPStatus.UNAUTHORIZED:
+            return False
+        del waiting[service]
+    return True
+
+
+def _status(port: int, path: str) -> int | None:
+    try:
+        return Edge(port).get(path, timeout=_SECONDS).status
+    except OSError:
+        return None
