@@ -1,0 +1,1 @@
+"""Credits: plans, accounts, the ledger, reservations, usage and budgets."""
