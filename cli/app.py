@@ -1,7 +1,6 @@
 """The `hasp` command."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 import typer
@@ -65,15 +64,11 @@ def create_key(
     typer.echo(issued.plaintext)
 
 
-def _with_identity(ask: Callable[[Organizations], Awaitable[_Result]]) -> _Result:
+def _with_identity(ask: Callable[[Organizations], _Result]) -> _Result:
     """Ask the identity service: the one named in the environment, or that of the suite running on the state folder."""
-
-    async def run() -> _Result:
-        async with Organizations(*identity_of(Settings())) as organizations:
-            return await ask(organizations)
-
     try:
-        return asyncio.run(run())
+        with Organizations(*identity_of(Settings())) as organizations:
+            return ask(organizations)
     except OrganizationError as error:
         typer.echo(f"hasp: {error}", err=True)
         raise typer.Exit(1) from error

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import grpc
-import grpc.aio
 
 from services.chassis.tls import Tls
 
@@ -14,8 +13,3 @@ _OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_back
 def workload_channel(address: str, tls: Path) -> grpc.Channel:
     """A channel under mutual TLS."""
     return grpc.secure_channel(address, Tls.from_dir(tls, "cli").channel_credentials(), _OPTIONS)
-
-
-def async_workload_channel(address: str, tls: Path) -> grpc.aio.Channel:
-    """The same for a caller on an event loop."""
-    return grpc.aio.secure_channel(address, Tls.from_dir(tls, "cli").channel_credentials(), _OPTIONS)

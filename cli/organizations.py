@@ -1,21 +1,21 @@
 """Organizations, users and first keys: what no API key can do yet, over identity's internal service."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
 import grpc
-import grpc.aio
+from google.protobuf.message import Message
 from hasp.identity.v1 import organization_service_pb2 as pb
-from hasp.identity.v1 import organization_service_pb2_grpc as pb_grpc
 
-from cli.channels import async_workload_channel
+from cli.channels import workload_channel
 from cli.settings import Settings
 from cli.state import identity_address_file
 
 _SECONDS = 10.0
-_Answer = TypeVar("_Answer")
+_SERVICE = pb.DESCRIPTOR.services_by_name["OrganizationService"].full_name
+_Answer = TypeVar("_Answer", bound=Message)
 SCOPES = (
     "ai:chat",
     "ai:documents",
@@ -45,35 +45,49 @@ class Organizations:
     """A client of identity's OrganizationService. Ids are bare ULIDs; every method raises OrganizationError."""
 
     def __init__(self, address: str, tls: Path) -> None:
-        self._channel = async_workload_channel(address, tls)
-        self._stub = pb_grpc.OrganizationServiceStub(self._channel)
+        self._channel = workload_channel(address, tls)
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._channel.close(None)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    async def find(self, name: str) -> str | None:
+    def close(self) -> None:
+        self._channel.close()
+
+    def find(self, name: str) -> str | None:
         """The id of the organization with that name."""
-        answer = await _call(self._stub.ListOrganizations(pb.ListOrganizationsRequest(), timeout=_SECONDS))
+        answer = self._call("ListOrganizations", pb.ListOrganizationsRequest(), pb.ListOrganizationsResponse)
         return next((each.id for each in answer.organizations if each.name == name), None)
 
-    async def create(self, name: str, plan: str) -> str:
+    def create(self, name: str, plan: str) -> str:
         request = pb.CreateOrganizationRequest(name=name, plan=plan)
-        return (await _call(self._stub.CreateOrganization(request, timeout=_SECONDS))).organization.id
+        return self._call("CreateOrganization", request, pb.CreateOrganizationResponse).organization.id
 
-    async def create_user(self, org_id: str, *, email: str, name: str, role: str) -> str:
+    def create_user(self, org_id: str, *, email: str, name: str, role: str) -> str:
         request = pb.CreateUserRequest(org_id=org_id, email=email, name=name, role=role)
-        return (await _call(self._stub.CreateUser(request, timeout=_SECONDS))).user.id
+        return self._call("CreateUser", request, pb.CreateUserResponse).user.id
 
-    async def issue_key(
+    def issue_key(
         self, org_id: str, user_id: str, *, name: str, scopes: Sequence[str] = SCOPES, form: str = "wa_live"
     ) -> IssuedKey:
         """A key whose plaintext is not to be had again. `form`: `wa_live` or `hasp_key_live`."""
         request = pb.IssueApiKeyRequest(org_id=org_id, user_id=user_id, name=name, scopes=scopes, format=form)
-        answer = await _call(self._stub.IssueApiKey(request, timeout=_SECONDS))
+        answer = self._call("IssueApiKey", request, pb.IssueApiKeyResponse)
         return IssuedKey(id=answer.id, plaintext=answer.plaintext)
+
+    def _call(self, method: str, request: Message, answer: type[_Answer]) -> _Answer:
+        """The generated stubs are typed for event loops only, and a command has none."""
+        call = self._channel.unary_unary(
+            f"/{_SERVICE}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
+        try:
+            return call(request, timeout=_SECONDS)
+        except grpc.RpcError as error:
+            raise OrganizationError(error.code(), error.details() or error.code().name) from error
 
 
 def identity_of(settings: Settings) -> tuple[str, Path]:
@@ -87,10 +101,3 @@ def identity_of(settings: Settings) -> tuple[str, Path]:
         raise OrganizationError(
             grpc.StatusCode.UNAVAILABLE, "no suite is running here: start one with `hasp up`"
         ) from None
-
-
-async def _call(call: Awaitable[_Answer]) -> _Answer:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise OrganizationError(error.code(), error.details() or error.code().name) from error

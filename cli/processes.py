@@ -98,7 +98,7 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, grace_seconds: float = 15.0) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, grace_seconds: float = 25.0) -> None:
         """Ask it to stop; kill it after the grace. Returns when it is gone."""
         self._popen.send_signal(number)
         try:

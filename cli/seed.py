@@ -1,6 +1,5 @@
 """A first organization to try things with: the same at every start, agreement signed, key kept until it fails."""
 
-import asyncio
 import json
 import secrets
 import time
@@ -38,7 +37,7 @@ def seed(suite: Suite) -> Seeded:
     known = Seeded(**json.loads(kept.read_text())) if kept.exists() else None
     seeded = known
     if seeded is None or Edge(port, seeded.api_key).get(_AGREEMENT).status != HTTPStatus.OK:
-        seeded = asyncio.run(_create(suite, known))
+        seeded = _create(suite, known)
         write_private(kept, json.dumps(asdict(seeded)))
     edge = Edge(port, seeded.api_key)
     _sign_agreement(edge)
@@ -46,28 +45,24 @@ def seed(suite: Suite) -> Seeded:
     return seeded
 
 
-async def _create(suite: Suite, known: Seeded | None) -> Seeded:
-    async with Organizations(suite.places.address("identity"), suite.places.tls) as organizations:
-        org_id = await organizations.find(_NAME)
-        if org_id is None:
-            org_id, known = await organizations.create(_NAME, _PLAN), None
-        if known is not None and known.org_id == org_id:
-            user_id = known.user_id
-        else:
-            user_id = await _create_user(organizations, org_id)
-        key = await organizations.issue_key(org_id, user_id, name="development")
+def _create(suite: Suite, known: Seeded | None) -> Seeded:
+    with Organizations(suite.places.address("identity"), suite.places.tls) as organizations:
+        org_id = organizations.find(_NAME) or organizations.create(_NAME, _PLAN)
+        kept = known is not None and known.org_id == org_id
+        user_id = known.user_id if kept else _create_user(organizations, org_id)
+        key = organizations.issue_key(org_id, user_id, name="development")
     return Seeded(org_id, user_id, key.plaintext)
 
 
-async def _create_user(organizations: Organizations, org_id: str) -> str:
+def _create_user(organizations: Organizations, org_id: str) -> str:
     """The owner; under another address where one exists whose id was lost with the state folder."""
     try:
-        return await organizations.create_user(org_id, email=_EMAIL, name="Example Owner", role="owner")
+        return organizations.create_user(org_id, email=_EMAIL, name="Example Owner", role="owner")
     except OrganizationError as error:
         if error.code is not grpc.StatusCode.ALREADY_EXISTS:
             raise
     another = f"owner-{secrets.token_hex(4)}@clinic.example"
-    return await organizations.create_user(org_id, email=another, name="Example Owner", role="owner")
+    return organizations.create_user(org_id, email=another, name="Example Owner", role="owner")
 
 
 def _sign_agreement(edge: Edge) -> None:
