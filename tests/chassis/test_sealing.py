@@ -23,8 +23,11 @@ def _key() -> str:
 
 @pytest.fixture
 def kek_file(tmp_path: Path) -> Path:
-    path = tmp_path / "kek"
-    path.write_text(_key())
+    return _write(tmp_path / "kek", _key())
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
     return path
 
 
@@ -84,11 +87,13 @@ async def test_older_values_open_after_a_rotation(db: Database, kek_file: Path) 
         await sealer.open(ACME, table="records", row="1", sealed=claiming_the_older_key)
 
 
-async def test_the_key_encryption_key_can_be_changed(db: Database, kek_file: Path) -> None:
+async def test_the_key_encryption_key_can_be_changed(db: Database, tmp_path: Path) -> None:
+    first = _key()
+    kek_file = _write(tmp_path / "kek", first)
     sealed = await Sealer(db, FileKek(kek_file)).seal(ACME, table="records", row="1", plaintext=SECRET)
-    kek_file.write_text(f"{_key()}\n{kek_file.read_text()}\n")
+    _write(kek_file, f"{_key()}\n{first}\n")
     assert await Sealer(db, FileKek(kek_file)).open(ACME, table="records", row="1", sealed=sealed) == SECRET
-    kek_file.write_text(_key())
+    _write(kek_file, _key())
     with pytest.raises(SealBroken):
         await Sealer(db, FileKek(kek_file)).open(ACME, table="records", row="1", sealed=sealed)
 
