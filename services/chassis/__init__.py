@@ -1,0 +1,1 @@
+"""What every service is bolted onto. It knows no service and no business word."""
