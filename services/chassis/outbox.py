@@ -49,7 +49,7 @@ OWED: LiteralString = (
 """The messages of `owed_parameters` as a table, for hand-written statements that have to join it."""
 
 INSERT_OWED: LiteralString = (
-    "INSERT INTO outbox (org_id, topic, id, payload, due_at)"
+    "INSERT INTO outbox (org_id, topic, id, payload, due_at)"  # noqa: S608 - made of this module's constants
     " SELECT org_id, topic, id, payload, coalesce(due_at, '-infinity') FROM " + OWED + " ON CONFLICT DO NOTHING"
 )
 """Writes the messages of `owed_parameters`: a statement by itself, or a CTE beside the caller's own writes."""
