@@ -88,5 +88,5 @@ async def serve(
     try:
         yield channel
     finally:
-        await channel.close()
+        await channel.close(None)
         await server.stop()

@@ -49,6 +49,10 @@ class Server:
         """`register` is the generated add_XServicer_to_server."""
         register(servicer, self._server)
 
+    def add_unimplemented(self, register: Callable[[S, grpc.aio.Server], None], servicer: Callable[[], S]) -> None:
+        """Register the generated base itself: its calls are admitted as the contract says and then answered NOT_IMPLEMENTED."""
+        register(servicer(), self._server)
+
     async def start(self) -> None:
         self.port = self._server.add_secure_port(self._listen, self._credentials)
         await self._server.start()
