@@ -7,7 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SERVICES := identity inference compliance billing
-LOCKS := requirements-dev.lock requirements-ner.lock $(SERVICES:%=services/%/requirements.lock)
+PROGRAMS := cli gateway $(SERVICES:%=services/%)
+LOCKS := requirements-dev.lock requirements-ner.lock $(PROGRAMS:%=%/requirements.lock)
 # Two workers: the machines that run this have two cores. `make test TESTS=tests/billing` runs a part.
 TESTS ?= tests
 PYTEST ?= $(PY) -m pytest -n 2 --dist loadgroup
@@ -64,9 +65,9 @@ faults: $(READY) ## the long form of the fault tests
 
 lock: $(READY) ## resolve every lock file again
 	$(PY) -m venv build/lock && build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
-	build/lock/bin/uv pip compile $(COMPILE) -o requirements-dev.lock --group pyproject.toml:dev services/*/pyproject.toml
-	for name in $(SERVICES); do \
-	  build/lock/bin/uv pip compile $(COMPILE) -c requirements-dev.lock -o services/$$name/requirements.lock services/$$name/pyproject.toml; done
+	build/lock/bin/uv pip compile $(COMPILE) -o requirements-dev.lock --group pyproject.toml:dev $(PROGRAMS:%=%/pyproject.toml)
+	for folder in $(PROGRAMS); do \
+	  build/lock/bin/uv pip compile $(COMPILE) -c requirements-dev.lock -o $$folder/requirements.lock $$folder/pyproject.toml; done
 COMPILE := --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 clean: ## what was built; .hasp with its databases and keys stays

@@ -1,10 +1,13 @@
 """The `hasp` command."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from cli.databases import provision as make_databases
+from cli.deployment import write_secrets
 from cli.organizations import SCOPES, OrganizationError, Organizations, identity_of
 from cli.postgres import PostgresError
 from cli.seed import SeedError
@@ -34,6 +37,23 @@ def up() -> None:
     except (SuiteError, PostgresError, SeedError, OrganizationError) as error:
         typer.echo(f"hasp: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+@app.command()
+def provision(passwords: Annotated[Path, typer.Option(help="A folder of <role>.password files.")]) -> None:
+    """Make the four databases and their roles on the server that DATABASE_URL names."""
+    database_url = Settings().database_url
+    if database_url is None:
+        typer.echo("hasp: DATABASE_URL is not set", err=True)
+        raise typer.Exit(1)
+    make_databases(database_url, passwords)
+
+
+@app.command("secrets")
+def make_secrets(folder: Path) -> None:
+    """Write the files that docker-compose.yml mounts: certificates, keys, passwords. What exists is kept."""
+    key_of_provider = Settings().anthropic_api_key
+    write_secrets(folder, key_of_provider.get_secret_value() if key_of_provider else "simulated")
 
 
 @org.command("create")

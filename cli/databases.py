@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from cli.state import private_folder, read_or_create
+from cli.state import read_or_create
 
 SERVICES = ("identity", "inference", "compliance", "billing")
 
@@ -25,13 +25,17 @@ class DatabaseUrls:
     app_url: str
 
 
+def role_names(service: str) -> tuple[str, str]:
+    """The owner, who migrates, and the program's own."""
+    return f"hasp_{service}_owner", f"hasp_{service}"
+
+
 def provision(admin_url: str, passwords: Path) -> dict[str, DatabaseUrls]:
     """Create what is missing; the databases are named like the services.
 
     `admin_url` may create databases and roles. The roles' passwords are random, kept in the folder `passwords` and set
     again each time, so that a lost folder mends itself.
     """
-    private_folder(passwords)
     urls = {}
     with psycopg.connect(admin_url, autocommit=True) as server:
         for service in SERVICES:
@@ -43,7 +47,7 @@ def provision(admin_url: str, passwords: Path) -> dict[str, DatabaseUrls]:
 
 def create_roles(server: psycopg.Connection, service: str, passwords: Path) -> None:
     """The owner and the app role of one service, able to log in and nothing else."""
-    for role in (f"hasp_{service}_owner", f"hasp_{service}"):
+    for role in role_names(service):
         exists = server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
         server.execute(
             sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}").format(
@@ -51,14 +55,14 @@ def create_roles(server: psycopg.Connection, service: str, passwords: Path) -> N
             )
         )
     # Only a member of the owner role may give it a database, even where the server's administrator is no superuser.
-    server.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(f"hasp_{service}_owner")))
+    server.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role_names(service)[0])))
 
 
 def create_database(server: psycopg.Connection, service: str, database: str, template: str | None = None) -> None:
     """The database, unless it exists; only its owner creates in it, only the app role may connect besides."""
     if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
         return
-    owner, app = sql.Identifier(f"hasp_{service}_owner"), sql.Identifier(f"hasp_{service}")
+    owner, app = map(sql.Identifier, role_names(service))
     name = sql.Identifier(database)
     server.execute(
         sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(name, owner, sql.Identifier(template or "template1"))
@@ -76,7 +80,8 @@ def urls_of(admin_url: str, service: str, database: str, passwords: Path) -> Dat
         password = quote(_password(passwords, role), safe="")
         return urlunsplit(parts._replace(netloc=f"{role}:{password}@{place}", path=f"/{database}"))
 
-    return DatabaseUrls(owner_url=url(f"hasp_{service}_owner"), app_url=url(f"hasp_{service}"))
+    owner, app = role_names(service)
+    return DatabaseUrls(owner_url=url(owner), app_url=url(app))
 
 
 def _password(passwords: Path, role: str) -> str:

@@ -48,8 +48,7 @@ def seed(suite: Suite) -> Seeded:
 def _create(suite: Suite, known: Seeded | None) -> Seeded:
     with Organizations(suite.places.address("identity"), suite.places.tls) as organizations:
         org_id = organizations.find(_NAME) or organizations.create(_NAME, _PLAN)
-        kept = known is not None and known.org_id == org_id
-        user_id = known.user_id if kept else _create_user(organizations, org_id)
+        user_id = known.user_id if known and known.org_id == org_id else _create_user(organizations, org_id)
         key = organizations.issue_key(org_id, user_id, name="development")
     return Seeded(org_id, user_id, key.plaintext)
 

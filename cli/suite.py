@@ -118,7 +118,7 @@ class Suite:
             )
             self._postgres.start()
         self.admin_url = self.database_url or (self._postgres.admin_url if self._postgres else "")
-        self.databases = provision(self.admin_url, self.state / "secrets")
+        self.databases = provision(self.admin_url, private_folder(self.state / "secrets"))
         for service in SERVICES:
             migrations.upgrade(self.databases[service].owner_url, service)
 
