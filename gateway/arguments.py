@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from gateway.clusters import parse_endpoint
-from gateway.render import DESCRIPTORS, RenderSettings, render
+from gateway.render import render
 from gateway.routes import read_contract
+from gateway.settings import DESCRIPTORS, RenderSettings
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 from google.api import httpbody_pb2
 from google.protobuf import any_pb2, json_format, struct_pb2
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer  # pyright: ignore[reportMissingImports]  # the stubs lack it
 from hasp.compliance.v1 import baa_service_pb2 as baa_pb
 from hasp.compliance.v1 import baa_service_pb2_grpc
 from hasp.envelope.v1 import envelope_pb2
@@ -111,7 +113,7 @@ class Agents(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agents_pb.UpdateAgentResponse:
         await play(context)
         seen = struct_pb2.Value(string_value=json.dumps(json_format.MessageToDict(request.patch), sort_keys=True))
-        agent = agents_pb.Agent(id=request.agent_id, description=seen)
+        agent = agents_pb.Agent(id=request.agent_id, name=str(context.time_remaining()), description=seen)
         return agents_pb.UpdateAgentResponse(
             success=True,
             data=agents_pb.AgentData(agent=agent),
@@ -172,6 +174,8 @@ class Baa(baa_service_pb2_grpc.BaaServiceServicer):
         return httpbody_pb2.HttpBody(content_type="application/pdf", data=b"%PDF-1.7 " + b"x" * 3_000)
 
 
+# What a servicer lacks answers UNIMPLEMENTED, which is one of the answers to test.
+# pyright: reportAbstractUsage=false
 SERVICERS: dict[str, list[Callable[[grpc.aio.Server], None]]] = {
     "identity": [
         lambda server: api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeys(), server),
@@ -195,7 +199,7 @@ class Backend:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._servers: dict[str, grpc.aio.Server] = {}
-        self._health: dict[str, health.aio.HealthServicer] = {}
+        self._health: dict[str, HealthServicer] = {}
         self.ports: dict[str, int] = {}
         self._thread.start()
         for service in services:
@@ -224,7 +228,7 @@ class Backend:
         )
         for add in SERVICERS[service]:
             add(server)
-        self._health[service] = health.aio.HealthServicer()
+        self._health[service] = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health[service], server)
         credentials = grpc.ssl_server_credentials(
             [((self._tls_dir / f"{service}.key").read_bytes(), (self._tls_dir / f"{service}.pem").read_bytes())],
