@@ -93,7 +93,10 @@ def find_binaries(named: Path | None) -> Binaries:
 
 def _inspect(folder: Path, *, wheel: bool = False) -> Binaries:
     command = [folder / "postgres", "--version"]
-    version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    try:
+        version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PostgresError(f"{command[0]} cannot be run: {error}") from error
     match = re.search(r"\d+", version)
     if match is None:
         raise PostgresError(f"{folder / 'postgres'} does not tell its version")
