@@ -269,13 +269,14 @@ _TRANSIENT = (
 # A crash of PostgreSQL may undo a claim or a delete: then the message is delivered again. So these commits need not wait for the disk.
 _LAZY: LiteralString = "SET LOCAL synchronous_commit = off"
 
+# Materialized: as a plain subquery the inner side of a nested loop, it would be run again for each row and pass its own limit.
 _CLAIM: LiteralString = """
-UPDATE outbox SET due_at = %(until)s, attempts = attempts + 1
-FROM (
+WITH due AS MATERIALIZED (
     SELECT org_id, id FROM outbox WHERE topic = %(topic)s AND due_at <= %(now)s
     ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) AS due
-WHERE outbox.topic = %(topic)s AND outbox.org_id = due.org_id AND outbox.id = due.id
+)
+UPDATE outbox SET due_at = %(until)s, attempts = attempts + 1
+FROM due WHERE outbox.topic = %(topic)s AND outbox.org_id = due.org_id AND outbox.id = due.id
 RETURNING outbox.id, outbox.org_id, outbox.topic, outbox.payload, outbox.attempts
 """
 
