@@ -1,6 +1,7 @@
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from services.chassis import migrations
 from tests.postgres import DatabaseFactory
@@ -26,12 +27,12 @@ def test_the_programs_role_cannot_create_drop_or_take_over(database_factory: Dat
         "ALTER ROLE hasp_billing BYPASSRLS",
     ):
         with psycopg.connect(urls.app_url) as connection, pytest.raises(errors.InsufficientPrivilege):
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
 
 def test_one_services_roles_cannot_enter_anothers_database(database_factory: DatabaseFactory):
     billing, inference = database_factory("billing"), database_factory("inference")
-    database = psycopg.conninfo.conninfo_to_dict(inference.app_url)["dbname"]
+    database = conninfo_to_dict(inference.app_url)["dbname"]
     for url in (billing.app_url, billing.owner_url):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
             psycopg.connect(url, dbname=str(database))
