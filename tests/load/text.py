@@ -17,7 +17,7 @@ _NOTE = (
     "There is no history of stroke, and the family history is positive for early infarction ~~~~~~~~. "
     "Please summarize the follow up plan and list the medications with the usual cautions ~~~~~~~~. "
     "Then draft a short referral letter to a cardiologist asking for an echocardiogram soon ~~~~~~~~. "
-    "Close with advice on salt and weight at home."
+    "Close with advice on salt or weight at home."
 )
 
 
