@@ -50,6 +50,7 @@ def render(settings: RenderSettings) -> str:
         "requests_per_second": settings.requests_per_second,
         "access_log": [_access_log(settings.access_log)],
         "edge_lua": (HERE / "edge.lua").read_text(encoding="utf-8"),
+        "default_body_limit": virtual_host.DEFAULT_BODY_LIMIT,
         "transcoder": virtual_host.transcoder(settings, contract, virtual_host.DEFAULT_BODY_LIMIT),
         "virtual_host_filters": {"envoy.filters.http.cors": virtual_host.cors(settings.cors_origins)},
         "routes": virtual_host.routes(settings, contract),

@@ -37,7 +37,7 @@ def routes(settings: RenderSettings, contract: Contract) -> list[dict[str, Any]]
             "name": "not_found",
             "match": {"prefix": "/"},
             "direct_response": {"status": 404},
-            "typed_per_filter_config": _TRANSCODER_OFF,
+            "typed_per_filter_config": _REFUSED,
         }
     )
     return rendered
@@ -60,7 +60,8 @@ def _service_route(settings: RenderSettings, contract: Contract, route: Route) -
         rendered["typed_per_filter_config"] = {
             # Older SDKs post to /v1/messages?beta=true; it means nothing here.
             "envoy.filters.http.grpc_json_transcoder": transcoder(settings, contract, limit)
-            | {"ignored_query_parameters": ["beta"]}
+            | {"ignored_query_parameters": ["beta"]},
+            "envoy.filters.http.buffer": _BUFFER | {"buffer": {"max_request_bytes": limit}},
         }
     return rendered
 
@@ -92,16 +93,16 @@ def _method_not_allowed(template: str, methods: Sequence[str]) -> dict[str, Any]
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],
-        "typed_per_filter_config": _TRANSCODER_OFF,
+        "typed_per_filter_config": _REFUSED,
     }
 
 
-# With reject_unknown_method the transcoder would answer 404 before the router could answer at all.
-_TRANSCODER_OFF = {
-    "envoy.filters.http.grpc_json_transcoder": {
-        "@type": f"{TYPE}config.route.v3.FilterConfig",
-        "disabled": True,
-    }
+_BUFFER = {"@type": f"{TYPE}extensions.filters.http.buffer.v3.BufferPerRoute"}
+# With reject_unknown_method the transcoder would answer 404 before the router could answer at all; and there is no
+# reason to wait for the body of a request that is refused.
+_REFUSED = {
+    "envoy.filters.http.grpc_json_transcoder": {"@type": f"{TYPE}config.route.v3.FilterConfig", "disabled": True},
+    "envoy.filters.http.buffer": _BUFFER | {"disabled": True},
 }
 
 

@@ -213,6 +213,8 @@ class Backend:
         self._run(self._health[service].set("", state))
 
     def stop(self) -> None:
+        if self._loop.is_closed():
+            return
         for server in self._servers.values():
             self._run(server.stop(0))
         self._loop.call_soon_threadsafe(self._loop.stop)

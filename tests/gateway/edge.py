@@ -40,17 +40,16 @@ class Edge:
         self.client = httpx.Client(base_url=self.url, timeout=20)
         self._admin = httpx.Client(transport=httpx.HTTPTransport(uds=settings.admin), base_url="http://admin")
 
-    def is_ready(self) -> bool:
-        if not self.is_listening():
-            return False
-        hosts = self._admin.get("/clusters?format=json").json().get("cluster_statuses", [])
-        is_live = self._admin.get("/ready").text.strip() == "LIVE"
-        checks = [host["health_status"] for cluster in hosts for host in cluster.get("host_statuses", [])]
-        return is_live and not any("failed_active_health_check" in check for check in checks)
-
-    def is_listening(self) -> bool:
+    def is_ready(self, *, wait_for_health: bool) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.settings.admin) == 0
+            if probe.connect_ex(self.settings.admin) != 0:
+                return False
+        # Envoy listens once every cluster has had its first health check, whatever that said.
+        if self._admin.get("/ready").text.strip() != "LIVE":
+            return False
+        clusters = self._admin.get("/clusters?format=json").json().get("cluster_statuses", [])
+        hosts = [host["health_status"] for each in clusters for host in each.get("host_statuses", [])]
+        return not wait_for_health or not any("failed_active_health_check" in health for health in hosts)
 
     def statistics(self, pattern: str) -> dict[str, int]:
         found = self._admin.get("/stats", params={"filter": pattern, "format": "json"}).json()["stats"]
@@ -89,13 +88,9 @@ def running_edge(settings: RenderSettings, *, wait_for_health: bool = True) -> I
         edge = Edge(settings, process, log)
         try:
             deadline = time.monotonic() + 15
-            while not edge.is_ready():
+            while not edge.is_ready(wait_for_health=wait_for_health):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    if not wait_for_health and process.poll() is None:
-                        break
                     raise RuntimeError(f"Envoy did not become ready:\n{log.read_text()}")
-                if not wait_for_health and edge.is_listening():
-                    break
                 time.sleep(0.05)
             yield edge
         finally:

@@ -254,6 +254,12 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client, path: str, limit: in
         assert native_error(response)["details"] == {"limit_bytes": limit}
 
 
+def test_a_chunked_body_that_parses_as_it_arrives_is_counted_all_the_same(client: httpx.Client) -> None:
+    scopes = (b'{"scopes": ["a"', *(b',"xxxxx"' * 8192 for _ in range(48)), b"]}")
+    response = client.post("/v1/api_keys", content=iter(scopes), headers=JSON)
+    assert response.status_code == 413
+
+
 def test_a_body_just_below_the_limit_passes(client: httpx.Client) -> None:
     size = MESSAGES_BODY_LIMIT - 1024
     assert client.post("/v1/messages", content=b"x" * size, headers=JSON).json()["bytes"] == size
