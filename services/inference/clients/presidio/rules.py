@@ -1,0 +1,32 @@
+"""The table's rules over one text."""
+
+from services.inference.clients.presidio.checks import CHECKS
+from services.inference.clients.presidio.table import Rule, load
+from services.inference.domain.phi.spans import Span
+
+
+class RuleSet:
+    """All compiled rules. Making one costs some 100 ms, using it well under a millisecond for 1,000 characters."""
+
+    def __init__(self) -> None:
+        self.rules: tuple[Rule, ...] = load()
+
+    def detect(self, text: str) -> list[Span]:
+        """What each rule finds, overlaps included."""
+        spans: list[Span] = []
+        for rule in self.rules:
+            self._apply(rule, text, spans)
+        return spans
+
+    @staticmethod
+    def _apply(rule: Rule, text: str, spans: list[Span]) -> None:
+        check = CHECKS[rule.check] if rule.check else None
+        valued = "v" in rule.pattern.groupindex
+        for match in rule.pattern.finditer(text):
+            start, end = match.span("v") if valued else match.span()
+            if start < 0:  # an alternative of the pattern without the group
+                start, end = match.span()
+            if rule.digits and sum(map(str.isdigit, text[start:end])) < rule.digits:
+                continue
+            if check is None or check(text, start, end):
+                spans.append(Span(start, end, rule.entity, rule.score, rule.id))

@@ -1,0 +1,116 @@
+"""What kind of word a capitalised word is. See data/README.md for where the lists come from."""
+
+import gzip
+import re
+from functools import cache
+from pathlib import Path
+
+_DATA = Path(__file__).with_name("data")
+_SPLIT = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_SUFFIXES = re.compile(
+    r"(?:mab|nib|pril|sartan|statin|olol|azole|cillin|mycin|floxacin|cycline|tidine|prazole|gliptin|gliflozin|glutide|"
+    r"triptan|setron|vir|pam|lam|caine|dipine|oxetine|afil|parin|xaban|barbital|sone|solone|onide|"
+    r"itis|osis|emia|aemia|oma|opathy|ectomy|otomy|ostomy|oscopy|plasty|gram|graphy|algia|pnea|uria|plegia|paresis|"
+    r"megaly|penia|cytosis|rrhea|rrhage|trophy|sclerosis|stenosis|philia|phobia|ology|ologist|iatric|iatry)s?\Z"
+)
+# What stands behind an eponym: "Murphy sign", "Wells' criteria", "the Glasgow coma scale".
+EPONYM_TAIL = re.compile(
+    r"(?:['’]s?|s['’])?(?:[ \-](?:coma|modified|risk|heart|pain|lymphoma|mini[ \-]?mental|body|performance|depression|anxiety|fall|sleepiness|"
+    r"memory|activity|severity|pneumonia|bleeding|motor|functional|stroke))?[ \-]{1,2}"
+    r"(?:disease|disorder|syndrome|sign|score|scale|criteria|criterion|test|manoeuvre|maneuver|reflex|index|classification|stag(?:e|ing)|grad(?:e|ing)|"
+    r"dementia|lymphoma|palsy|thyroiditis|phenomenon|triad|tetralogy|catheter|procedure|operation|fracture|contracture|node|cyst|"
+    r"ulcer|esoph?agus|oesophagus|hernia|anemia|sarcoma|tumou?r|granulomatosis|purpura|arteritis|encephalopathy|ataxia|chorea|"
+    r"diet|position|formula|equation|rule|level|curve|method|stain|culture|virus|bacillus|body|bodies|cell|cells|line|lines|"
+    r"coefficient|inventory|questionnaire|examination|exam|study|trial|guidelines?|protocol|nomogram|calculator|model|fever|"
+    r"pouch|patch|tube|drain|needle|forceps|retractor|clamp|splint|brace|walker|area|nerve|canal|foramen|ligament|tendon|gland|"
+    r"breathing|respirations?|pulse|murmur|phase|sinus|valve|shunt|block|pattern|point|response|law|effect|hypothesis|melanoma|neuroma|"
+    r"deformity|malformation|anomaly|arthropathy|myopathy|neuropathy|nephropathy|retinopathy|dystrophy|atrophy|aphasia)(?:s|es)?(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+@cache
+def _lists() -> dict[str, frozenset[str]]:
+    kinds: dict[str, set[str]] = {kind: set() for kind in "cfspd"}
+    for line in gzip.decompress((_DATA / "words.txt.gz").read_bytes()).decode().splitlines():
+        flags, _, word = line.partition("\t")
+        for flag in flags:
+            kinds[flag].add(word)
+    return {kind: frozenset(found) for kind, found in kinds.items()}
+
+
+@cache
+def _eponyms() -> frozenset[str]:
+    return frozenset((_DATA / "eponyms.txt").read_text(encoding="utf-8").split())
+
+
+@cache
+def _titles() -> frozenset[str]:
+    return frozenset(_DATA.joinpath("headings.txt").read_text(encoding="utf-8").split())
+
+
+def is_common(word: str) -> bool:
+    """An ordinary English word, or a medical one; it may be a name as well."""
+    word = _bare(word)
+    return word in _lists()["c"] or is_medical(word)
+
+
+def is_medical(word: str) -> bool:
+    word = _bare(word)
+    return word in _lists()["d"] or word in _titles() or bool(_SUFFIXES.search(word))
+
+
+def is_first_name(word: str) -> bool:
+    return _bare(word) in _lists()["f"]
+
+
+def is_surname(word: str) -> bool:
+    return _bare(word) in _lists()["s"]
+
+
+def is_name(word: str) -> bool:
+    return is_first_name(word) or is_surname(word)
+
+
+def is_city(words: str) -> bool:
+    return words.lower() in _lists()["p"]
+
+
+def is_eponym(word: str) -> bool:
+    return _bare(word) in _eponyms()
+
+
+def is_heading(word: str) -> bool:
+    """A word of forms and notes that is capitalised and yet no name: "Allergies", "Telehealth"."""
+    return _bare(word) in _titles()
+
+
+def is_safe(word: str) -> bool:
+    """No sentence needs a second look for the sake of this capitalised word."""
+    bare = _bare(word)
+    if bare in _titles():
+        return True
+    lists = _lists()
+    if bare in lists["f"] or bare in lists["s"] or bare in lists["p"]:
+        return False
+    return bare in lists["c"] or bare in lists["d"] or bare in _eponyms() or bool(_SUFFIXES.search(bare))
+
+
+def words_in(text: str) -> list[str]:
+    return _SPLIT.findall(text)
+
+
+def may_be_person(text: str) -> bool:
+    """Whether at least one word could be somebody's name."""
+    return any(not is_heading(word) and (is_name(word) or not is_common(word)) for word in words_in(text) if len(word) > 1)
+
+
+def may_be_proper(text: str) -> bool:
+    """Whether at least one word is more than a form's heading or an ordinary word."""
+    found = [word for word in words_in(text) if len(word) > 1]
+    return any(not is_heading(word) and (is_name(word) or is_city(word) or not is_common(word)) for word in found)
+
+
+def _bare(word: str) -> str:
+    word = word.lower()
+    return word[:-2] if word.endswith(("'s", "’s")) else word
