@@ -19,13 +19,20 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on, below the range of outgoing connections (from 32768)."""
     for _ in range(200):
         port = random.randrange(20_000, 32_000)  # noqa: S311 (a port, not a secret)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
     raise OSError("no free port between 20000 and 32000")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of 127.0.0.1 now; connections that linger do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Spawner:

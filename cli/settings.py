@@ -1,8 +1,9 @@
 """What an operator may set for `hasp up`, all of it in the environment."""
 
+import re
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -11,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Read from the environment; every field has a default that works on a fresh machine."""
 
-    model_config = SettingsConfigDict(extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     port: int = Field(default=8080, alias="HASP_PORT", ge=1, le=65535)
     """Of the edge, on the loopback interface."""
@@ -27,3 +28,9 @@ class Settings(BaseSettings):
     """Of the identity service that `hasp org`, `user` and `key` ask; without it, that of the suite running here."""
     tls_dir: Path | None = Field(default=None, alias="HASP_TLS_DIR")
     """Holds ca.pem, cli.pem and cli.key; the running suite's by default."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _in_libpqs_form(cls, url: str | None) -> str | None:
+        """Frameworks write the driver into the scheme; libpq wants `postgresql://`."""
+        return url and re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)

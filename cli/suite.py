@@ -17,7 +17,7 @@ from cli import readiness
 from cli.certificates import ensure_certificates
 from cli.databases import SERVICES, DatabaseUrls, provision
 from cli.postgres import EmbeddedPostgres
-from cli.processes import Process, Spawner, free_port
+from cli.processes import Process, Spawner, free_port, is_free
 from cli.settings import ROOT
 from cli.state import identity_address_file, private_folder, write_private
 from cli.table import Places, Program, Upstream, edge_program, service_programs, simulator_program
@@ -96,6 +96,8 @@ class Suite:
             raise
 
     def _start(self) -> None:
+        if not is_free(self.places.edge_port):
+            raise SuiteError(f"port {self.places.edge_port} is taken; HASP_PORT moves the edge to another")
         ensure_certificates(self.places.tls)
         upstream = self.upstream
         if upstream is None:

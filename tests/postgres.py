@@ -18,6 +18,7 @@ from psycopg import sql
 from cli.databases import DatabaseUrls, create_database, create_roles, urls_of
 from cli.postgres import EmbeddedPostgres
 from cli.processes import Spawner
+from cli.settings import Settings
 from services.chassis import migrations
 
 _IMAGE = "postgres:18"
@@ -26,7 +27,7 @@ _IMAGE = "postgres:18"
 @contextmanager
 def server() -> Iterator[str]:
     """The URL of an administrator of a running server."""
-    named = os.environ.get("DATABASE_URL")
+    named = Settings().database_url
     if named:
         yield named
     elif _docker_answers():
