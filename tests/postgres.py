@@ -77,6 +77,7 @@ class Databases:
         self._admin_url = admin_url
         self._passwords = passwords
         self._templates: dict[str, str] = {}
+        self._made: list[str] = []
 
     def create(self, service: str) -> tuple[str, DatabaseUrls]:
         """A fresh database; its name and how to reach it."""
@@ -93,7 +94,7 @@ class Databases:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def close(self) -> None:
-        self.drop(*self._templates.values())
+        self.drop(*self._made)
 
     def _template(self, service: str) -> str:
         if service not in self._templates:
@@ -101,6 +102,7 @@ class Databases:
             with psycopg.connect(self._admin_url, autocommit=True) as connection:
                 create_roles(connection, service, self._passwords)
                 create_database(connection, service, name)
+            self._made.append(name)
             migrations.upgrade(urls_of(self._admin_url, service, name, self._passwords).owner_url, service)
             self._templates[service] = name
         return self._templates[service]
