@@ -6,7 +6,7 @@ A model that was shown `[PERSON_1]` hands `[PERSON_1]` to its tools: so does thi
 import re
 from typing import Any
 
-PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_\d+\]")
+PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_[A-Z]*\d+\]")
 
 _WORDS = {
     "name": ("PERSON", "NAME", "PATIENT"),

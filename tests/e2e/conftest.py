@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli.suite import Suite
@@ -26,7 +27,18 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite = Suite(state=tmp_path_factory.mktemp("suite"))
     suite.start()
     yield suite
+    errors = lua_errors(suite)
     suite.stop()
+    # A failing filter lets requests through unfiltered: no single one may have happened.
+    assert errors == {}
+
+
+def lua_errors(suite: Suite) -> dict[str, int]:
+    transport = httpx.HTTPTransport(uds=str(suite.places.admin_socket))
+    with httpx.Client(transport=transport, base_url="http://envoy", timeout=5) as admin:
+        stats = admin.get("/stats", params={"filter": "lua.*errors"}).text.splitlines()
+    counts = {name: int(value) for name, _, value in (line.partition(": ") for line in stats)}
+    return {name: count for name, count in counts.items() if count}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 _FIRST = ("Margaret", "Theodore", "Rosalind", "Cornelius", "Beatrice", "Desmond", "Philippa", "Leopold", "Harriet")
 _LAST = (
-    "Whitfield", "Ashcombe", "Pemberton", "Lockhart", "Thornbury", "Hollingsworth", "Fairweather", "Kingsley",
+    "Whitfield", "Ashcombe", "Pemberton", "Lockhart", "Thornbury", "Hollingsworth", "Abernathy", "Kingsley",
     "Radcliffe", "Stanhope", "Wetherby",
 )  # fmt: skip
 _numbers = itertools.count()

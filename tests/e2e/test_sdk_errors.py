@@ -111,7 +111,7 @@ def test_phi_in_a_tool_schema_is_a_bad_request(shared_clinic: Clinic, upstream: 
     with pytest.raises(anthropic.BadRequestError) as caught:
         shared_clinic.sdk.messages.create(**HELLO, tools=[tool])
     details = check(caught.value, 400, "invalid_request_error", "PHI_IN_TOOL_SCHEMA")
-    assert details["tool"] == "call_patient"
+    assert details["tool"] == "tools[0]"  # its name might be PHI itself
     assert "US_SSN" in details["entity_types"]
     assert "Whitfield" not in str(caught.value.body)
     assert upstream.received() == []
