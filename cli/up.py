@@ -1,5 +1,6 @@
 """`hasp up`: the suite in the foreground, until Ctrl-C."""
 
+import json
 import os
 import signal
 import time
@@ -16,6 +17,8 @@ from cli.supervisor import Supervisor
 from cli.table import Upstream
 
 _MOMENT_SECONDS = 0.2
+_MODEL = "claude-sonnet-4-6"
+_PROMPT = "Write a short note to Maria Lopez about her visit on May 3."
 
 
 class _Stop(BaseException):
@@ -90,6 +93,7 @@ def _greeting(suite: Suite, seeded: Seeded, seconds: float) -> str:
         provider = (
             f"Messages go to {suite.upstream.base_url or 'the model provider'} with the key of ANTHROPIC_API_KEY."
         )
+    body = json.dumps({"model": _MODEL, "max_tokens": 200, "messages": [{"role": "user", "content": _PROMPT}]})
     return f"""
 Hasp is ready after {seconds:.1f} s.
 
@@ -100,16 +104,14 @@ Hasp is ready after {seconds:.1f} s.
 {provider}
 
 curl:
-  curl -s {suite.base_url}/v1/messages -H 'x-api-key: {seeded.api_key}' -H 'content-type: application/json' -d \
-'{{"model":"claude-sonnet-4-6","max_tokens":200,"messages":[{{"role":"user","content":"Write to Maria Lopez about her
-visit."}}]}}'
+  curl -s {suite.base_url}/v1/messages -H 'x-api-key: {seeded.api_key}' -H 'content-type: application/json' -d '{body}'
 
 Python (pip install anthropic):
   from anthropic import Anthropic
   client = Anthropic(base_url="{suite.base_url}", api_key="{seeded.api_key}")
-  message = client.messages.create(model="claude-sonnet-4-6", max_tokens=200,
-      messages=[{{"role": "user", "content": "Write to Maria Lopez about her visit."}}])
-  print(message.content[0].text)
+  messages = [{{"role": "user", "content": "{_PROMPT}"}}]
+  answer = client.messages.create(model="{_MODEL}", max_tokens=200, messages=messages)
+  print(answer.content[0].text)
 
 Ctrl-C stops everything.
 """
