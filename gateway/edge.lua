@@ -3,190 +3,6 @@
 
 local NAMESPACE = "hasp.edge"
 local ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" -- Crockford's base 32, as ULIDs use it
-local NULL = {}
-
--- code = {HTTP status, native type, sentence for callers when the service sent none}
-local CODES = {
-  VALIDATION_FAILED = {400, "invalid_request", "The request is not valid."},
-  MALFORMED_JSON = {400, "invalid_request", "The request body could not be read as the JSON this operation expects."},
-  UNSUPPORTED_PARAMETER = {400, "invalid_request", "A parameter is not supported by this operation."},
-  PHI_IN_TOOL_SCHEMA = {400, "invalid_request", "A tool definition contains protected health information."},
-  INVALID_API_KEY = {401, "unauthorized", "The API key is missing or not valid."},
-  BAA_REQUIRED = {402, "payment_required", "A signed Business Associate Agreement is required."},
-  AI_CREDITS_EXHAUSTED = {402, "payment_required", "The AI credits of this cycle are used up."},
-  MISSING_SCOPE = {403, "forbidden", "The credential does not permit this operation."},
-  SCOPE_ESCALATION = {403, "forbidden", "A key cannot grant a scope it does not hold."},
-  AGENT_NOT_PERMITTED = {403, "forbidden", "Agent credentials may not call this path."},
-  PHI_BLOCKED = {403, "forbidden", "The request contains protected health information."},
-  OPUS_NOT_ENABLED = {403, "forbidden", "Opus models are not enabled for this organization."},
-  TOOL_NOT_IN_SCOPE = {403, "forbidden", "A tool is not within the credential's grants."},
-  DELEGATION_NOT_PERMITTED = {403, "forbidden", "This delegation is not permitted."},
-  RESOURCE_NOT_FOUND = {404, "not_found", "The resource was not found."},
-  ROUTE_NOT_FOUND = {404, "not_found", "No such path."},
-  METHOD_NOT_ALLOWED = {405, "invalid_request", "This path does not support this method."},
-  REQUEST_TIMEOUT = {408, "invalid_request", "The request did not arrive in time."},
-  CONCURRENT_MODIFICATION = {409, "conflict", "The resource was changed meanwhile."},
-  REQUEST_IN_PROGRESS = {409, "conflict", "The first request with this Idempotency-Key is still running."},
-  DUPLICATE_REQUEST = {409, "conflict", "A request with this Idempotency-Key has already run."},
-  MODEL_RETIRED = {410, "gone", "The model is retired."},
-  REQUEST_TOO_LARGE = {413, "invalid_request", "The request body is too large."},
-  UNSUPPORTED_MEDIA_TYPE = {415, "invalid_request", "Request bodies must be application/json."},
-  AGENT_NAME_TAKEN = {422, "unprocessable", "An active agent has this name."},
-  AGENT_ARCHIVED = {422, "unprocessable", "The agent is archived."},
-  INVALID_SCOPE_TYPE = {422, "unprocessable", "A scope type is not permitted."},
-  EXPIRY_IN_PAST = {422, "unprocessable", "The expiry must be in the future."},
-  SCOPE_EXCEEDS_PARENT = {422, "unprocessable", "A scope exceeds the parent's."},
-  EXPIRY_EXCEEDS_PARENT = {422, "unprocessable", "The expiry exceeds the parent's."},
-  CHAIN_DEPTH_EXCEEDED = {422, "unprocessable", "The delegation chain would be too deep."},
-  IDEMPOTENCY_KEY_REUSED = {422, "unprocessable", "The Idempotency-Key was used with another body."},
-  UPGRADE_REQUIRED = {426, "invalid_request", "HTTP/1.1 or newer is required."},
-  RATE_LIMITED = {429, "rate_limited", "Too many requests."},
-  CONCURRENCY_LIMIT_REACHED = {429, "rate_limited", "Too many invocations are running."},
-  BUDGET_EXCEEDED = {429, "rate_limited", "The budget is used up."},
-  HEADERS_TOO_LARGE = {431, "invalid_request", "The request headers are too large."},
-  INTERNAL_ERROR = {500, "internal", "An internal error occurred."},
-  NOT_IMPLEMENTED = {501, "unavailable", "This operation is not available yet."},
-  INFERENCE_UPSTREAM_FAILURE = {502, "unavailable", "The model provider failed."},
-  INFERENCE_UNAVAILABLE = {503, "unavailable", "The model provider is not available."},
-  PHI_GUARD_UNAVAILABLE = {503, "unavailable", "The PHI guard is not available."},
-  SERVICE_UNAVAILABLE = {503, "unavailable", "The service is not available."},
-  UPSTREAM_TIMEOUT = {504, "unavailable", "The request took too long."},
-}
-
-local RETRYABLE = {RATE_LIMITED = true, CONCURRENCY_LIMIT_REACHED = true, REQUEST_IN_PROGRESS = true}
-
-local TYPES = {
-  [400] = "invalid_request", [401] = "unauthorized", [402] = "payment_required", [403] = "forbidden",
-  [404] = "not_found", [409] = "conflict", [410] = "gone", [422] = "unprocessable", [429] = "rate_limited",
-  [500] = "internal",
-}
-
-local ANTHROPIC_TYPES = {
-  [401] = "authentication_error", [402] = "permission_error", [403] = "permission_error", [404] = "not_found_error",
-  [410] = "not_found_error", [413] = "request_too_large", [429] = "rate_limit_error", [503] = "overloaded_error",
-  [504] = "timeout_error",
-}
-
--- What a status without ErrorInfo means; its text is never shown.
-local GRPC_CODES = {
-  [1] = "SERVICE_UNAVAILABLE", [3] = "VALIDATION_FAILED", [4] = "UPSTREAM_TIMEOUT", [5] = "RESOURCE_NOT_FOUND",
-  [6] = "CONCURRENT_MODIFICATION", [7] = "MISSING_SCOPE", [8] = "RATE_LIMITED", [9] = "VALIDATION_FAILED",
-  [10] = "CONCURRENT_MODIFICATION", [11] = "VALIDATION_FAILED", [12] = "NOT_IMPLEMENTED",
-  [14] = "SERVICE_UNAVAILABLE", [16] = "INVALID_API_KEY",
-}
-
--- The proxy's own refusals, by status. 502 is a broken connection to one of our services, not to a model provider.
-local PROXY_CODES = {
-  [400] = "VALIDATION_FAILED", [401] = "INVALID_API_KEY", [403] = "MISSING_SCOPE", [404] = "ROUTE_NOT_FOUND",
-  [405] = "METHOD_NOT_ALLOWED", [408] = "REQUEST_TIMEOUT", [413] = "REQUEST_TOO_LARGE",
-  [415] = "UNSUPPORTED_MEDIA_TYPE", [426] = "UPGRADE_REQUIRED", [429] = "RATE_LIMITED", [431] = "HEADERS_TOO_LARGE",
-  [501] = "NOT_IMPLEMENTED", [502] = "SERVICE_UNAVAILABLE", [503] = "SERVICE_UNAVAILABLE", [504] = "UPSTREAM_TIMEOUT",
-}
-
--- JSON ---------------------------------------------------------------------------------------------------------------
-
-local ESCAPES = {['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
-
-local function utf8(point)
-  if point < 0x80 then return string.char(point) end
-  if point < 0x800 then return string.char(0xC0 + math.floor(point / 0x40), 0x80 + point % 0x40) end
-  if point < 0x10000 then
-    return string.char(0xE0 + math.floor(point / 0x1000), 0x80 + math.floor(point / 0x40) % 0x40, 0x80 + point % 0x40)
-  end
-  return string.char(0xF0 + math.floor(point / 0x40000), 0x80 + math.floor(point / 0x1000) % 0x40,
-    0x80 + math.floor(point / 0x40) % 0x40, 0x80 + point % 0x40)
-end
-
-local decode_value
-
-local function skip_space(text, at)
-  return string.find(text, "[^ \t\r\n]", at) or #text + 1
-end
-
-local function decode_string(text, at)
-  local parts, from = {}, at + 1
-  while true do
-    local stop = string.find(text, '[%c"\\]', from)
-    if not stop then error("open string") end
-    parts[#parts + 1] = string.sub(text, from, stop - 1)
-    local found = string.sub(text, stop, stop)
-    if found == '"' then return table.concat(parts), stop + 1 end
-    if found == "\\" then
-      local kind = string.sub(text, stop + 1, stop + 1)
-      if kind == "u" then
-        local point = tonumber(string.match(text, "^%x%x%x%x", stop + 2) or error("bad escape"), 16)
-        from = stop + 6
-        if point >= 0xD800 and point < 0xDC00 then
-          local low = tonumber(string.match(text, "^\\u(%x%x%x%x)", from) or error("lone surrogate"), 16)
-          point = 0x10000 + (point - 0xD800) * 0x400 + (low - 0xDC00)
-          from = from + 6
-        end
-        parts[#parts + 1] = utf8(point)
-      else
-        parts[#parts + 1] = ESCAPES[kind] or error("bad escape")
-        from = stop + 2
-      end
-    elseif found == "\127" then
-      parts[#parts + 1] = found
-      from = stop + 1
-    else
-      error("control character")
-    end
-  end
-end
-
-local function decode_members(text, at, close, depth)
-  local result, index = {}, 0
-  at = skip_space(text, at + 1)
-  if string.sub(text, at, at) == close then return result, at + 1 end
-  while true do
-    local key
-    if close == "}" then
-      if string.sub(text, at, at) ~= '"' then error("key expected") end
-      key, at = decode_string(text, at)
-      at = skip_space(text, at)
-      if string.sub(text, at, at) ~= ":" then error("colon expected") end
-      at = at + 1
-    else
-      index = index + 1
-      key = index
-    end
-    result[key], at = decode_value(text, skip_space(text, at), depth + 1)
-    at = skip_space(text, at)
-    local mark = string.sub(text, at, at)
-    if mark == close then return result, at + 1 end
-    if mark ~= "," then error("comma expected") end
-    at = skip_space(text, at + 1)
-  end
-end
-
-function decode_value(text, at, depth)
-  if depth > 32 then error("too deep") end
-  local first = string.sub(text, at, at)
-  if first == '"' then return decode_string(text, at) end
-  if first == "{" then return decode_members(text, at, "}", depth) end
-  if first == "[" then return decode_members(text, at, "]", depth) end
-  for word, value in pairs({["true"] = true, ["false"] = false, null = NULL}) do
-    if string.sub(text, at, at + #word - 1) == word then return value, at + #word end
-  end
-  local number = string.match(text, "^-?%d+%.?%d*[eE]?[+-]?%d*", at)
-  return tonumber(number) or error("value expected"), at + #number
-end
-
--- The decoded object, or nil when `text` is not exactly one JSON object.
-local function decode_object(text)
-  if type(text) ~= "string" or not string.find(text, "^%s*{") then return nil end
-  local fine, value, at = pcall(decode_value, text, skip_space(text, 1), 0)
-  if fine and skip_space(text, at) > #text then return value end
-  return nil
-end
-
-local function quote(text)
-  return '"' .. string.gsub(text, '[%c"\\]', function(char)
-    if char == '"' or char == "\\" then return "\\" .. char end
-    return string.format("\\u%04x", string.byte(char))
-  end) .. '"'
-end
 
 -- Request ids --------------------------------------------------------------------------------------------------------
 
@@ -409,28 +225,37 @@ local function write_failure(handle, state, status, request_id)
   end
 end
 
+-- gRPC's status and text travel on as trailers, which HTTP/2 clients would see.
+local function drop_trailers(handle)
+  local trailers = handle:trailers()
+  if trailers then strip(trailers, function() return true end) end
+end
+
+local function write_success(handle, headers)
+  local override = tonumber((headers:get("x-http-status")))
+  strip(headers, is_hidden)
+  if not override or override < 200 or override > 299 then return end
+  headers:replace(":status", tostring(override))
+  if override == 204 then
+    handle:body(true):setBytes("")
+    headers = handle:headers()
+    headers:remove("content-type")
+    headers:replace("content-length", "0") -- or the compressor would write its own empty body
+  end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local state = handle:streamInfo():dynamicMetadata():get(NAMESPACE) or {}
   local status = tonumber((headers:get(":status")))
-  local override = tonumber((headers:get("x-http-status")))
   -- A replayed answer keeps the id of the first one.
   local request_id = headers:get("x-hasp-request-id") or state.request_id or mint(handle)
   headers:replace("x-request-id", request_id)
   if state.anthropic then headers:replace("request-id", request_id) end
-
   if status >= 400 or state.refused then
     write_failure(handle, state, status, request_id)
-    return
+  else
+    write_success(handle, headers)
   end
-  strip(headers, is_hidden)
-  if override and override >= 200 and override <= 299 then
-    headers:replace(":status", tostring(override))
-    if override == 204 then
-      handle:body(true):setBytes("")
-      headers = handle:headers()
-      headers:remove("content-type")
-      headers:replace("content-length", "0") -- or the compressor would write its own empty body
-    end
-  end
+  drop_trailers(handle) -- last: it waits for the end of a stream, which passes meanwhile
 end

@@ -14,6 +14,7 @@ from gateway.settings import HERE, RenderSettings, seconds
 
 __all__ = ["RenderSettings", "render"]
 
+LUA_FILES = ("reasons.lua", "json.lua", "edge.lua")
 TYPE = "type.googleapis.com/envoy."
 # An allow-list: no header but our own request id, no query string, no path that matched no route (a stray path is text
 # that a stranger typed).
@@ -49,7 +50,8 @@ def render(settings: RenderSettings) -> str:
         "request_receive_timeout": seconds(settings.request_receive_timeout),
         "requests_per_second": settings.requests_per_second,
         "access_log": [_access_log(settings.access_log)],
-        "edge_lua": (HERE / "edge.lua").read_text(encoding="utf-8"),
+        # One chunk: Envoy's Lua has no way to load a file that does not hang on the working directory.
+        "edge_lua": "\n".join((HERE / name).read_text(encoding="utf-8") for name in LUA_FILES),
         "default_body_limit": virtual_host.DEFAULT_BODY_LIMIT,
         "transcoder": virtual_host.transcoder(settings, contract, virtual_host.DEFAULT_BODY_LIMIT),
         "virtual_host_filters": {"envoy.filters.http.cors": virtual_host.cors(settings.cors_origins)},

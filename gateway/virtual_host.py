@@ -28,10 +28,11 @@ EXPOSED_CORS_HEADERS = (
 
 
 def routes(settings: RenderSettings, contract: Contract) -> list[dict[str, Any]]:
-    rendered: list[dict[str, Any]] = []
-    for template, routes in contract.paths():
-        rendered.extend(_service_route(settings, contract, route) for route in routes)
-        rendered.append(_method_not_allowed(template, [route.method for route in routes]))
+    """Tried from the first to the last."""
+    rendered = [_preflight(origin, contract.services[0]) for origin in settings.cors_origins]
+    for template, members in contract.paths():
+        rendered.extend(_service_route(settings, contract, route) for route in members)
+        rendered.append(_method_not_allowed(template, [route.method for route in members]))
     rendered.append(
         {
             "name": "not_found",
@@ -41,6 +42,23 @@ def routes(settings: RenderSettings, contract: Contract) -> list[dict[str, Any]]
         }
     )
     return rendered
+
+
+def _preflight(origin: str, cluster: str) -> dict[str, Any]:
+    """The cors filter answers on routes to a cluster only, so a preflight gets one, though it never goes there."""
+    return {
+        "name": f"preflight {origin}",
+        "match": {
+            "prefix": "/v1/",
+            "headers": [
+                {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+                {"name": "origin", "string_match": {"exact": origin}},
+                {"name": "access-control-request-method", "present_match": True},
+            ],
+        },
+        "route": {"cluster": cluster},
+        "typed_per_filter_config": _REFUSED,
+    }
 
 
 def _service_route(settings: RenderSettings, contract: Contract, route: Route) -> dict[str, Any]:

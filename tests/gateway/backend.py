@@ -2,7 +2,7 @@
 
 A scenario is a JSON object: `initial` and `trailing` metadata, `sleep` seconds, `raise` text of an unhandled exception,
 `code` of a gRPC status with `message`, and `reason`, `domain`, `metadata` of its ErrorInfo, `chunks` and `interval` of
-an event stream.
+an event stream, and `late`, the text of an error after them.
 """
 
 import asyncio
@@ -146,6 +146,8 @@ class Messages(messages_service_pb2_grpc.MessagesServiceServicer):
             data = f"event: tick\ndata: {json.dumps(event)}\n\n".encode()
             yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=data)
             await asyncio.sleep(scenario["interval"])
+        if "late" in scenario:
+            await context.abort(grpc.StatusCode.INTERNAL, scenario["late"])
 
     async def CountTokens(self, request: httpbody_pb2.HttpBody, context: Context) -> httpbody_pb2.HttpBody:
         await play(context)
