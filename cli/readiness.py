@@ -1,7 +1,7 @@
 """When a part of the suite counts as ready: asked the way its callers ask it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 import grpc
@@ -22,14 +22,17 @@ _ROUTES = {
 
 
 def probe(places: Places, name: str) -> Callable[[], bool]:
-    """A question to be asked again until it answers True."""
-    if name == "edge":
-        waiting = dict(_ROUTES)
-        return lambda: _edge_reaches_all(places.edge_port, waiting)
+    """A question to be asked again until it answers True: does the process do its work?"""
     if name == "simulator":
         return lambda: _status(places.ports["simulator"], "/_sim/health") == HTTPStatus.OK
     stub = health_pb2_grpc.HealthStub(workload_channel(places.address(name), places.tls))
     return functools.partial(_serves, stub)
+
+
+def edge_probe(places: Places, services: Iterable[str]) -> Callable[[], bool]:
+    """The same for the edge: does it reach these services? It looks after their health itself, twice a second."""
+    waiting = [_ROUTES[service] for service in services]
+    return lambda: _edge_reaches_all(places.edge_port, waiting)
 
 
 def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
@@ -40,11 +43,11 @@ def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
     return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def _edge_reaches_all(port: int, waiting: dict[str, str]) -> bool:
-    for service, path in list(waiting.items()):
-        if _status(port, path) != HTTPStatus.UNAUTHORIZED:
+def _edge_reaches_all(port: int, waiting: list[str]) -> bool:
+    while waiting:
+        if _status(port, waiting[-1]) != HTTPStatus.UNAUTHORIZED:
             return False
-        del waiting[service]
+        waiting.pop()
     return True
 
 

@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -144,7 +144,10 @@ class Suite:
         self.process(name).kill()
 
     def restart(self, name: str, *, wait: bool = True) -> None:
-        """Start it again where it was; stopped first if it runs. Returns when it is ready, unless told not to wait."""
+        """Start it again where it was; stopped first if it runs.
+
+        Returns when it is ready and the edge reaches it again, unless told not to wait.
+        """
         if self.process(name).exit_code is None:
             self.process(name).stop()
         if name == "postgres" and self._postgres is not None:
@@ -152,7 +155,7 @@ class Suite:
             return
         self._run(self._programs[name])
         if wait:
-            self._wait_until_ready([name])
+            self._wait_until_ready([name, "edge"] if name in SERVICES and self._runs("edge") else [name])
 
     def _run(self, program: Program) -> None:
         self._programs[program.name] = program
@@ -163,9 +166,17 @@ class Suite:
             directory=ROOT,
         )
 
+    def _runs(self, name: str) -> bool:
+        return name in self._processes and self._processes[name].exit_code is None
+
+    def _probe(self, name: str) -> Callable[[], bool]:
+        if name == "edge":
+            return readiness.edge_probe(self.places, [service for service in SERVICES if self._runs(service)])
+        return readiness.probe(self.places, name)
+
     def _wait_until_ready(self, names: list[str]) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        probes = {name: readiness.probe(self.places, name) for name in names}
+        probes = {name: self._probe(name) for name in names}
         while probes:
             for name in list(probes):
                 process = self._processes[name]
