@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,10 +42,16 @@ class Batcher(Generic[T, R]):
         self._waiting.append((item, future))
         if len(self._running) < self._lanes:
             # An empty context: the lane outlives this call and must not carry its caller, its deadline or its transaction hooks.
-            lane = asyncio.create_task(self._drain(), context=Context())
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._lane(), context=Context()))
         return await future
+
+    async def _lane(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            # At once and not in a callback of the task: a caller woken by the last batch submits before such a callback
+            # runs, and would leave its item to a lane that has looked for the last time.
+            self._running.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _drain(self) -> None:
         while batch := self._take():

@@ -99,3 +99,17 @@ async def test_a_batch_carries_no_callers_context() -> None:
 
     who.set("alice")
     assert await Batcher(tell).submit(1) == "nobody"
+
+
+async def test_an_item_that_arrives_as_its_lane_ends_is_taken() -> None:
+    async def double(items: Sequence[int]) -> list[int]:
+        return [2 * item for item in items]
+
+    batcher = Batcher(double)
+
+    async def use() -> None:
+        for item in range(200):
+            assert await batcher.submit(item) == 2 * item
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(use(), use(), use())
