@@ -1,0 +1,1 @@
+"""Rules of billing: prices, cycles, budgets. Plain Python."""
