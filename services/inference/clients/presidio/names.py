@@ -7,7 +7,9 @@ from services.inference.clients.presidio import words
 from services.inference.domain.phi.spans import Span
 
 _WORD = re.compile(r"(?<![\w'’\-@./])[a-z]{2,15}(?![\w@]|[\-./][a-z])")
-_ANNOUNCED = re.compile(r"(?:\b(?:pt|pts|patient|pt's|patient's|name|named|mr|mrs|ms|dr|miss|for|called)\b[ .:,]{1,3})\Z", re.IGNORECASE)
+_ANNOUNCED = re.compile(
+    r"(?:\b(?:pt|pts|patient|pt's|patient's|name|named|mr|mrs|ms|dr|miss|for|called)\b[ .:,]{1,3})\Z", re.IGNORECASE
+)
 _SCORE = 0.75
 
 

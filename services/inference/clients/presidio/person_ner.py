@@ -7,7 +7,7 @@ eponyms PERSON.
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from services.inference.clients.presidio import words
 from services.inference.domain.phi.spans import Span
@@ -24,23 +24,17 @@ _FACILITY_WORD = re.compile(
     r"physicians|surgical|surgery|oncology|cardiology|pediatrics|orthopedics|labs?|laboratory|diagnostics|dialysis)\b",
     re.IGNORECASE,
 )
+# The state is no identifier (45 CFR 164.514(b)(2)(i)(B) begins below it), nor is the country.
 _STATES = frozenset(
-    "alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois indiana iowa "
-    "kansas kentucky louisiana maine maryland massachusetts michigan minnesota mississippi missouri montana nebraska nevada ohio "
-    "oklahoma oregon pennsylvania tennessee texas utah vermont virginia wisconsin wyoming".split()
-) | frozenset(
-    {"new hampshire", "new jersey", "new mexico", "north carolina", "north dakota", "rhode island", "south carolina",
-     "south dakota", "west virginia", "washington state", "the united states", "united states", "usa", "us", "u.s.", "u.s.a.",
-     "america", "al", "ak", "az", "ar", "ca", "co", "ct", "de", "fl", "ga", "hi", "id", "il", "ia", "ks", "ky", "la", "md",
-     "ma", "mi", "mn", "ms", "mo", "mt", "ne", "nv", "nh", "nj", "nm", "ny", "nc", "nd", "oh", "ok", "or", "pa", "ri", "sc",
-     "sd", "tn", "tx", "ut", "vt", "va", "wa", "wv", "wi", "wy"}
-)  # fmt: skip
-
-
-class _Entity(NamedTuple):
-    start: int
-    end: int
-    label: str
+    (  # noqa: SIM905 - a list would fill a page
+        "alabama,alaska,arizona,arkansas,california,colorado,connecticut,delaware,florida,georgia,hawaii,idaho,illinois,indiana,"
+        "iowa,kansas,kentucky,louisiana,maine,maryland,massachusetts,michigan,minnesota,mississippi,missouri,montana,nebraska,"
+        "nevada,new hampshire,new jersey,new mexico,north carolina,north dakota,ohio,oklahoma,oregon,pennsylvania,rhode island,"
+        "south carolina,south dakota,tennessee,texas,utah,vermont,virginia,washington state,west virginia,wisconsin,wyoming,"
+        "united states,usa,us,u.s.,u.s.a.,america,al,ak,az,ar,ca,co,ct,de,fl,ga,hi,id,il,ia,ks,ky,la,md,ma,mi,mn,ms,mo,mt,ne,"
+        "nv,nh,nj,nm,ny,nc,nd,oh,ok,or,pa,ri,sc,sd,tn,tx,ut,vt,va,wa,wv,wi,wy"
+    ).split(",")
+)
 
 
 class Ner(Protocol):
@@ -144,7 +138,9 @@ def _location(value: str, found: list[str], _label: str) -> bool:
         return value == "NYC"
     if all(words.is_heading(word) or words.is_medical(word) for word in found):
         return False
-    return any(words.is_city(word) or words.is_name(word) or not words.is_common(word) for word in found) or words.is_city(value)
+    return any(
+        words.is_city(word) or words.is_name(word) or not words.is_common(word) for word in found
+    ) or words.is_city(value)
 
 
 def _facility(value: str, found: list[str], label: str) -> bool:

@@ -102,7 +102,9 @@ def words_in(text: str) -> list[str]:
 
 def may_be_person(text: str) -> bool:
     """Whether at least one word could be somebody's name."""
-    return any(not is_heading(word) and (is_name(word) or not is_common(word)) for word in words_in(text) if len(word) > 1)
+    return any(
+        not is_heading(word) and (is_name(word) or not is_common(word)) for word in words_in(text) if len(word) > 1
+    )
 
 
 def may_be_proper(text: str) -> bool:

@@ -73,7 +73,11 @@ def tokens(source: str) -> Iterator[Token]:
 
 
 def words(key: str) -> str:
-    """`dateOfBirth`, `date_of_birth` → `date of birth`; a key that is no identifier stays as it is."""
+    """`dateOfBirth`, `date_of_birth` → `date of birth`; a key that is no identifier stays as it is.
+
+    Capitals at the beginning stay, `John_Smith` → `John Smith`: a key can be somebody's name.
+    """
     if len(key) > 60 or not key.replace("_", "").replace("-", "").replace(".", "").isalpha():
         return key
-    return " ".join(part for part in _WORD_EDGE.split(key) if part).lower()
+    parted = " ".join(part for part in _WORD_EDGE.split(key) if part)
+    return parted if key[0].isupper() and not key.isupper() else parted.lower()

@@ -9,7 +9,7 @@ PhiRefusal
 """
 
 
-class PhiRefusal(Exception):  # noqa: N818 - a refusal is an answer of the guard, not a mistake
+class PhiRefusal(Exception):
     """The request must not leave."""
 
 

@@ -130,8 +130,8 @@ def _pattern(placeholders: PlaceholderMap, *, in_json: bool) -> re.Pattern[str] 
     backslash = r"(?:\\\\)?" if in_json else r"\\?"
     space = re.escape(placeholders.namespace)
     # In JSON source the letter of a preceding `\n` is not part of a word.
-    edge = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))" if in_json else r"(?<![A-Za-z0-9_])"
+    edge = r"(?:(?<!\w)|(?<=\\[nrt]))" if in_json else r"(?<!\w)"
     return re.compile(
         rf"(?i:{backslash}\[(?P<label>{names})(?:{backslash}_| ){space}(?P<number>[1-9][0-9]{{0,8}}){backslash}\])"
-        rf"|{edge}(?P<bare>{names}){backslash}_{space}(?P<bare_number>[1-9][0-9]{{0,8}})(?![A-Za-z0-9_])"
+        rf"|{edge}(?P<bare>{names}){backslash}_{space}(?P<bare_number>[1-9][0-9]{{0,8}})(?!\w)"
     )

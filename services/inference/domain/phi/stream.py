@@ -76,7 +76,7 @@ class _Tail:
         longest = max((len(f"{label}{space}{last}") for label, last in self._last.items()), default=0)
         self.bound = longest + 1 + 4 * len(slash) + 2
         self._starts = re.compile(rf"[\[\\{''.join(sorted({label[0] for label in self._last}))}]")
-        self._edge = re.compile(r"[A-Za-z0-9_]")
+        self._edge = re.compile(r"\w")
         self._json_escape = re.compile(r"\\[nrt]\Z") if in_json else None
 
     def start(self, text: str, since: int) -> int:

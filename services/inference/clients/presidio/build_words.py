@@ -1,4 +1,4 @@
-"""Makes `words.txt.gz` from public word lists. Run by hand when a source is replaced; README.md tells where they come from.
+"""Makes `data/words.txt.gz` from public word lists. Run by hand when a source is replaced; data/README.md tells where they come from.
 
     python build_words.py SYMSPELL_DICTIONARY NAMES_FOLDER CITIES_JSON DRUG_PICKLE
 
@@ -40,7 +40,7 @@ def main(dictionary: Path, names: Path, cities: Path, drugs: Path) -> None:
         if drug.isalpha() and drug.isascii() and len(drug) >= 5:
             add(drug, "d")
     lines = [f"{''.join(sorted(kinds))}\t{word}" for word, kinds in sorted(flags.items())]
-    target = Path(__file__).with_name("words.txt.gz")
+    target = Path(__file__).with_name("data") / "words.txt.gz"
     target.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
     sys.stdout.write(f"{len(lines)} words, {target.stat().st_size} bytes\n")
 

@@ -1,0 +1,249 @@
+"""Presidio behind a pool of processes: deadlines, back-pressure, replacement, and a cache in front."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.inference.clients.presidio import frames
+from services.inference.clients.presidio.cache import BlockCache
+from services.inference.clients.presidio.processes import Nursery, Worker
+from services.inference.clients.presidio.versions import MODEL_VERSION, POLICY_VERSION
+from services.inference.domain.phi.refusals import PhiGuardSaturated, PhiGuardUnavailable
+from services.inference.domain.phi.spans import Span
+
+_log = logging.getLogger(__name__)
+_RESTART_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """`workers` 0 means one per core that this process may use."""
+
+    workers: int = 0
+    waiting_scans: int = 64  # scans that may be under way or waiting; the next one is refused
+    job_characters: int = 6_000  # blocks are cut and joined to jobs of about this size
+    load_seconds: float = 60.0
+    cached_blocks_per_org: int = 4_096
+    cached_blocks: int = 100_000
+
+
+class PresidioPool:
+    """The `Detector` and `DocumentReader` of the guard. Whatever goes wrong is PhiGuardUnavailable."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._size = settings.workers or len(os.sched_getaffinity(0))
+        self._cache = BlockCache(
+            f"{POLICY_VERSION} {MODEL_VERSION}", per_org=settings.cached_blocks_per_org, total=settings.cached_blocks
+        )
+        self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
+        self._workers: set[Worker] = set()
+        self._nursery: Nursery | None = None
+        self._scans = 0
+        self._stopped = True
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a scan can be done now."""
+        return not self._stopped and any(not worker.gone for worker in self._workers)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The living workers."""
+        return [worker.process_id for worker in self._workers]
+
+    async def start(self) -> None:
+        """Loads the model and starts the workers. Raises PhiGuardUnavailable when the model is not there."""
+        self._stopped = False
+        self._nursery = await Nursery.start(self._settings.load_seconds)
+        for _ in range(self._size):
+            await self._hire()
+
+    async def stop(self) -> None:
+        self._stopped = True
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+        if self._nursery:
+            self._nursery.kill()
+
+    async def detect(self, blocks: Sequence[str], deadline: float, org_key: bytes) -> list[list[Span]]:
+        """See `Detector`."""
+        keys = [self._cache.key(org_key, block) for block in blocks]
+        found = {key: self._cache.get(org_key, key) for key in keys}
+        fresh = {key: block for key, block in zip(keys, blocks, strict=True) if found[key] is None}
+        for key, spans in (await self._scan(fresh, deadline)).items():
+            found[key] = tuple(spans)
+            self._cache.put(org_key, key, tuple(spans))
+        return [list(found[key] or ()) for key in keys]
+
+    async def read_pdf(self, data: bytes, deadline: float) -> str | None:
+        """See `DocumentReader`."""
+        async with self._turn():
+            return orjson.loads(await self._run(frames.PDF, data, deadline))
+
+    async def _scan(self, blocks: dict[bytes, str], deadline: float) -> dict[bytes, list[Span]]:
+        if not blocks:
+            return {}
+        found: dict[bytes, list[Span]] = {key: [] for key in blocks}
+        jobs = _jobs(blocks, self._settings.job_characters)
+
+        async def work() -> None:
+            for job in jobs:
+                answer = await self._run(frames.DETECT, _payload([piece.text for piece in job]), deadline)
+                for piece, spans in zip(job, orjson.loads(answer), strict=True):
+                    found[piece.key] += [Span(piece.start + s, piece.start + e, *rest) for s, e, *rest in spans]
+
+        # No request waits for more workers than there are: a long one must not shut out the short ones.
+        async with self._turn():
+            tasks = [asyncio.ensure_future(work()) for _ in range(self._size)]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+        return found
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._stopped:
+            raise PhiGuardUnavailable("the scanner is not running")
+        if self._scans >= self._settings.waiting_scans:
+            raise PhiGuardSaturated("too many scans are waiting")
+        self._scans += 1
+        try:
+            yield
+        finally:
+            self._scans -= 1
+
+    async def _run(self, kind: int, payload: bytes, deadline: float) -> bytes:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                worker = await self._idle_worker()
+        except TimeoutError as error:
+            raise PhiGuardUnavailable("no worker became free in time") from error
+        # The worker finishes even when the caller has gone: its answer must be read before the next question.
+        return await asyncio.shield(self._in_background(self._ask(worker, kind, payload, deadline)))
+
+    async def _idle_worker(self) -> Worker:
+        while True:
+            worker = await self._idle.get()
+            if worker.gone:
+                self._replace(worker)
+            elif worker in self._workers:
+                return worker
+
+    async def _ask(self, worker: Worker, kind: int, payload: bytes, deadline: float) -> bytes:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                answer = await worker.ask(kind, payload)
+        except PhiGuardUnavailable:
+            self._idle.put_nowait(worker)
+            raise
+        except (TimeoutError, OSError, EOFError) as error:
+            self._replace(worker)
+            reason = "a scan took too long" if isinstance(error, TimeoutError) else "a worker died"
+            _log.warning("phi worker replaced: %s", reason)
+            raise PhiGuardUnavailable(reason) from error
+        except asyncio.CancelledError:
+            self._dismiss(worker)
+            raise
+        self._idle.put_nowait(worker)
+        return answer
+
+    def _dismiss(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        worker.kill()
+
+    def _replace(self, worker: Worker) -> None:
+        self._dismiss(worker)
+        if not self._stopped:
+            self._in_background(self._refill())
+
+    async def _hire(self) -> None:
+        if self._nursery is None:
+            raise PhiGuardUnavailable("the scanner is not running")
+        try:
+            worker = await self._nursery.fork()
+        except (OSError, EOFError) as error:
+            raise PhiGuardUnavailable("the scanner's first process has died") from error
+        self._workers.add(worker)
+        self._idle.put_nowait(worker)
+
+    async def _refill(self) -> None:
+        """Back to full strength; with a new first process when the old one has died."""
+        while len(self._workers) < self._size and not self._stopped:
+            try:
+                if self._nursery is None or not self._nursery.alive:
+                    for worker in list(self._workers):
+                        self._dismiss(worker)
+                    if self._nursery:
+                        self._nursery.kill()
+                    self._nursery = await Nursery.start(self._settings.load_seconds)
+                await self._hire()
+            except PhiGuardUnavailable:
+                _log.exception("phi workers could not be started")
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    key: bytes
+    start: int
+    text: str
+
+
+def _jobs(blocks: dict[bytes, str], size: int) -> Iterator[list[_Piece]]:
+    """Blocks cut and packed so that a long request uses all workers and none is held for long."""
+    job: list[_Piece] = []
+    length = 0
+    for key, block in blocks.items():
+        for start, text in _pieces(block, size):
+            if job and length + len(text) > size:
+                yield job
+                job, length = [], 0
+            job.append(_Piece(key, start, text))
+            length += len(text)
+    if job:
+        yield job
+
+
+def _pieces(block: str, size: int) -> Iterator[tuple[int, str]]:
+    """Cuts at line ends where there are any, at spaces otherwise."""
+    start = 0
+    while len(block) - start > size:
+        window = block[start + size // 2 : start + size]
+        for separator in ("\n\n", "\n", ". ", " "):
+            cut = window.rfind(separator)
+            if cut >= 0:
+                end = start + size // 2 + cut + len(separator)
+                break
+        else:
+            end = start + size
+        yield start, block[start:end]
+        start = end
+    yield start, block[start:]
+
+
+def _payload(texts: list[str]) -> bytes:
+    try:
+        return orjson.dumps(texts)
+    except TypeError:  # half a surrogate pair; one "?" each keeps the offsets
+        return orjson.dumps([text.encode("utf-8", "replace").decode() for text in texts])

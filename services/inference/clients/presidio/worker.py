@@ -1,0 +1,77 @@
+"""The scanner's processes. One loads the model and is then only forked from; its children scan.
+
+Forking after the load makes a new worker cost milliseconds instead of seconds, and lets all share the model's memory.
+Started by `pool.py` with two arguments: the descriptor of the control socket and the parent's process id.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+
+import orjson
+
+from services.inference.clients.presidio import engine as presidio
+from services.inference.clients.presidio import frames, pdf
+
+_PR_SET_PDEATHSIG = 1
+_MOST_MEMORY = 3 << 30
+_WARM_UP = "Patient: Ada Lovelace, MRN 4827193, seen in London at St. Mary's Hospital on May 3, 2024."
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _die_with_parent(int(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides when we stop
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    engine = presidio.build()
+    presidio.detect(engine, _WARM_UP)
+    gc.collect()
+    gc.freeze()
+    control.sendall(frames.pack(frames.READY, b""))
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        own_id = os.getpid()
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _die_with_parent(own_id)
+            _serve(engine, socket.socket(fileno=descriptors[0]))
+            os._exit(0)
+        os.close(descriptors[0])
+        control.sendall(frames.pack(frames.FORK, str(child).encode()))
+
+
+def _serve(engine: presidio.AnalyzerEngine, connection: socket.socket) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    while (frame := frames.receive(connection)) is not None:
+        kind, payload = frame
+        try:
+            answer = _answer(engine, kind, payload)
+        except Exception as error:  # noqa: BLE001 - told to the service by its type alone: its text may hold PHI
+            kind, answer = frames.FAILED, type(error).__name__.encode()
+        connection.sendall(frames.pack(kind, answer))
+
+
+def _answer(engine: presidio.AnalyzerEngine, kind: int, payload: bytes) -> bytes:
+    if kind == frames.PDF:
+        return orjson.dumps(pdf.text_of(payload))
+    found = (presidio.detect(engine, block) for block in orjson.loads(payload))
+    return orjson.dumps([[frames.to_wire(span) for span in spans] for spans in found])
+
+
+def _die_with_parent(parent: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
