@@ -57,6 +57,7 @@ class Database:
             hide_parameters=True,
             connect_args={"connect_timeout": 3},
         )
+        self._url = url
         self.hot: AsyncConnectionPool[psycopg.AsyncConnection] = AsyncConnectionPool(
             url,
             min_size=2,
@@ -64,12 +65,16 @@ class Database:
             timeout=2,
             open=False,
             reconnect_timeout=2,
-            kwargs={"autocommit": True, "options": f"-c hasp.org_id={EVERYONE}", "connect_timeout": 3},
+            kwargs=_HOT,
         )
 
     async def open(self) -> None:
         """Open the pools. Raises PoolTimeout when the database does not answer within ten seconds."""
         await self.hot.open(wait=True, timeout=10)
+
+    async def connect(self) -> psycopg.AsyncConnection:
+        """A connection like those of `hot` that belongs to the caller alone: for LISTEN and for locks of a session."""
+        return await psycopg.AsyncConnection.connect(self._url, **_HOT)
 
     async def close(self) -> None:
         await self.hot.close()
@@ -96,4 +101,5 @@ class Database:
         return self.transaction(EVERYONE)
 
 
+_HOT = {"autocommit": True, "options": f"-c hasp.org_id={EVERYONE}", "connect_timeout": 3}
 _SET_ORG = sqlalchemy.text("SELECT set_config('hasp.org_id', :org_id, true)")

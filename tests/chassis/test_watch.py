@@ -1,0 +1,392 @@
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+import psycopg
+import pytest
+from hasp.watch.v1.watch_service_pb2 import DESCRIPTOR, Change
+from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
+
+from services.chassis import watch_stream, watching
+from services.chassis.access import OrgId, Principal
+from services.chassis.clock import SystemClock
+from services.chassis.database import Database
+from services.chassis.ulids import new_ulid
+from services.chassis.watch import ChangeLog, WatchServicer
+from services.chassis.watching import Loaded, Remembered, RunningCalls, Watch
+from tests.fakes import Tokens, serve
+from tests.postgres import DatabaseFactory
+
+ACME = OrgId("01J0000000000000000000ACME")
+SERVICES = [DESCRIPTOR.services_by_name["WatchService"]]
+
+
+class Replica:
+    """One replica of the owner of the facts."""
+
+    def __init__(self, db: Database, changes: ChangeLog, channel: grpc.aio.Channel) -> None:
+        self.db = db
+        self.changes = changes
+        self.channel = channel
+
+    async def revoke(self, subject: str, *, cancel: bool = False) -> int:
+        async with self.db.transaction(ACME) as tx:
+            await tx.exec_driver_sql("UPDATE facts SET valid = false WHERE subject = %s", (subject,))
+            seq = await self.changes.publish(tx, org_id=ACME, subject_id=subject, cancel=cancel)
+        await self.changes.await_watchers(seq)
+        return seq
+
+    async def load(self, subject: str) -> Loaded[bool]:
+        async with self.db.hot.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT seq, valid FROM watch_state LEFT JOIN facts ON subject = %s", (subject,)
+            )
+            seq, valid = await cursor.fetchone() or (0, False)
+        return Loaded(value=bool(valid), seq=seq, org_id=ACME, subject_ids=frozenset({subject}))
+
+
+class Owner:
+    """The service that owns the facts: a database, and replicas as they are asked for."""
+
+    def __init__(self, app_url: str, tls_dir: Path) -> None:
+        self._app_url = app_url
+        self._tls_dir = tls_dir
+
+    @asynccontextmanager
+    async def replica(self) -> AsyncIterator[Replica]:
+        db = Database(self._app_url)
+        await db.open()
+        changes = ChangeLog(db, SystemClock())
+        running = asyncio.create_task(changes.run())
+        async with serve(
+            (add_WatchServiceServicer_to_server, WatchServicer(changes)),
+            services=SERVICES,
+            authenticator=Tokens(),
+            clock=SystemClock(),
+            tls_dir=self._tls_dir,
+            workload="identity",
+            caller="inference",
+        ) as channel:
+            try:
+                yield Replica(db, changes, channel)
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
+                await db.close()
+
+
+@pytest.fixture
+async def owner(database_factory: DatabaseFactory, tls_dir: Path) -> Owner:
+    urls = database_factory("identity")
+    async with await psycopg.AsyncConnection.connect(urls.owner_url, autocommit=True) as connection:
+        await connection.execute("CREATE TABLE facts (subject text PRIMARY KEY, valid boolean NOT NULL)")
+        await connection.execute("GRANT ALL ON facts TO hasp_identity")
+        await connection.execute("INSERT INTO facts SELECT 'key' || n, true FROM generate_series(0, 999) n")
+    return Owner(urls.app_url, tls_dir)
+
+
+@pytest.fixture
+async def replica(owner: Owner) -> AsyncIterator[Replica]:
+    async with owner.replica() as replica:
+        yield replica
+
+
+@asynccontextmanager
+async def watching_by(channel: grpc.aio.Channel, *, count: int = 1) -> AsyncIterator[list[Watch]]:
+    watches = [Watch(channel, name="identity") for _ in range(count)]
+    running = [asyncio.create_task(watch.run()) for watch in watches]
+    for watch in watches:
+        await until_live(watch)
+    try:
+        yield watches
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+
+
+async def until_live(watch: Watch, *, seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not watch.live:  # noqa: ASYNC110 - a clock is read
+            await asyncio.sleep(0.005)
+
+
+def address_of(channel: grpc.aio.Channel) -> str:
+    return channel._channel.target.decode()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def principal(key: str) -> Principal:
+    return Principal(org_id=ACME, kind="api_key", id=key, user_id="u", scopes=frozenset())
+
+
+async def test_once_a_revocation_has_returned_no_watcher_of_any_replica_accepts(owner: Owner) -> None:
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(owner.replica()) for _ in range(2)]
+        keys = [f"key{n}" for n in range(60)]
+        revoked: set[str] = set()
+        accepted_late: list[str] = []
+        from_memory = 0
+
+        async def use(watch: Watch, loader: Replica) -> None:
+            nonlocal from_memory
+            remembered = Remembered(watch, loader.load)
+            while True:
+                for key in keys:
+                    was_revoked = key in revoked
+                    from_memory += remembered.peek(key) is not None
+                    if await remembered.get(key) and was_revoked:
+                        accepted_late.append(key)
+                await asyncio.sleep(0.01)
+
+        watches = [
+            watch
+            for replica in replicas
+            for watch in await stack.enter_async_context(watching_by(replica.channel, count=2))
+        ]
+        users = [asyncio.create_task(use(watch, replicas[n % 2])) for n, watch in enumerate(watches)]
+        await asyncio.sleep(0.3)
+        took = []
+        for n, key in enumerate(keys):
+            began = time.monotonic()
+            await replicas[n % 2].revoke(key)
+            took.append(time.monotonic() - began)
+            revoked.add(key)
+            await asyncio.sleep(0.01)
+        for user in users:
+            assert not user.done()
+            user.cancel()
+        await asyncio.wait(users)
+        assert accepted_late == []
+        assert from_memory > 1000
+        assert max(took) < 1.25
+        print(f"revoke p50 {statistics.median(took) * 1000:.1f} ms, max {max(took) * 1000:.1f} ms under load")
+
+
+async def test_a_pong_and_a_publication_never_miss_each_other(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_stream, "_PING_EVERY", 0.01)
+    async with owner.replica() as one, owner.replica() as other, watching_by(one.channel, count=2) as first:
+        async with watching_by(other.channel) as second:
+            watches = first + second
+            for n in range(300):
+                seq = await (one if n % 2 else other).revoke(f"key{n}")
+                assert [watch.applied_seq >= seq or not watch.live for watch in watches] == [True] * 3
+            assert all(watch.live for watch in watches)
+
+
+async def test_revoking_with_healthy_watchers_is_quick(replica: Replica) -> None:
+    took = []
+    async with watching_by(replica.channel, count=4):
+        for n in range(40):
+            began = time.monotonic()
+            await replica.revoke(f"key{n}")
+            took.append(time.monotonic() - began)
+    print(f"revoke p50 {statistics.median(took) * 1000:.1f} ms with 4 watchers")
+    assert statistics.median(took) < 0.05
+
+
+async def test_without_watchers_nobody_is_waited_for(replica: Replica) -> None:
+    began = time.monotonic()
+    await replica.revoke("key0")
+    assert time.monotonic() - began < 0.5
+
+
+async def test_a_stopped_watcher_is_waited_for_until_its_lease_ends(owner: Owner, tls_dir: Path) -> None:
+    async with owner.replica() as replica:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("watcher.py")),
+            address_of(replica.channel),
+            str(tls_dir),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        assert process.stdout
+        try:
+            async with asyncio.timeout(20):
+                await process.stdout.readline()
+            os.kill(process.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            seq = await replica.revoke("key0")
+            took = time.monotonic() - began
+            os.kill(process.pid, signal.SIGCONT)
+            assert 0.3 < took < 1.25
+            before = process.stdout._buffer.count(b"\n")  # pyright: ignore[reportAttributeAccessIssue]
+            for _ in range(before):
+                await process.stdout.readline()
+            async with asyncio.timeout(10):
+                assert int(await process.stdout.readline()) >= seq
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def test_without_a_pong_the_lease_ends_and_it_comes_back(replica: Replica) -> None:
+    async with watching_by(replica.channel) as (watch,):
+        async with replica.db.hot.connection() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM watch_state FOR UPDATE")
+            await asyncio.sleep(1.1)
+            assert not watch.live
+            assert watch.lost_for > 0
+        await until_live(watch)
+
+
+async def test_a_watcher_that_was_cut_off_forgets_and_is_told_what_it_missed(owner: Owner) -> None:
+    cancelled: list[str] = []
+    flushed: list[bool] = []
+    async with AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(owner.replica())
+        (watch,) = await stack.enter_async_context(watching_by(replica.channel))
+        watch.on_flush(lambda: flushed.append(True))
+        calls = RunningCalls(watch)
+        remembered = Remembered(watch, replica.load)
+        assert await remembered.get("key1")
+        stack.enter_context(calls.register(principal("key1"), cancelled.append))
+        stack.enter_context(calls.register(principal("key2"), cancelled.append))
+        for stream in list(replica.changes._streams):
+            stream.break_off()
+        await replica.revoke("key1", cancel=True)
+        async with asyncio.timeout(5):
+            while not cancelled:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert cancelled == ["revoked"]
+        assert flushed
+        await until_live(watch)
+        assert not await remembered.get("key1")
+
+
+async def test_a_revocation_that_cancels_ends_what_runs(replica: Replica) -> None:
+    cancelled: list[str] = []
+    async with watching_by(replica.channel) as (watch,):
+        calls = RunningCalls(watch)
+        with calls.register(principal("key1"), cancelled.append), calls.register(principal("key2"), cancelled.append):
+            await replica.revoke("key2")
+            assert cancelled == []
+            await replica.revoke("key1", cancel=True)
+            assert cancelled == ["revoked"]
+            await replica.revoke("", cancel=True)
+            assert cancelled == ["revoked", "revoked"]
+
+
+async def test_what_runs_ends_when_nobody_can_tell_any_longer(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_RUN_WITHOUT_LEASE", 0.3)
+    cancelled: list[str] = []
+    async with watching_by(replica.channel) as (watch,):
+        calls = RunningCalls(watch)
+        with calls.register(principal("key1"), cancelled.append):
+            async with replica.db.hot.connection() as connection, connection.transaction():
+                await connection.execute("SELECT 1 FROM watch_state FOR UPDATE")
+                await asyncio.sleep(1)
+                assert cancelled == []
+                await asyncio.sleep(0.8)
+                assert cancelled == ["lease_lost"]
+
+
+class Slow:
+    """Loads that take as long as they are told to."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.seq = 0
+        self.go = asyncio.Event()
+
+    async def load(self, key: str) -> Loaded[int]:
+        self.started += 1
+        value, seq = self.started, self.seq
+        await self.go.wait()
+        return Loaded(value=value, seq=seq, org_id=ACME, subject_ids=frozenset({key}))
+
+
+@pytest.fixture
+async def unconnected() -> AsyncIterator[Watch]:
+    channel = grpc.aio.insecure_channel("127.0.0.1:1")
+    watch = Watch(channel, name="identity")
+    watch._flush(0)
+    yield watch
+    await channel.close(None)
+
+
+def give_lease(watch: Watch, seconds: float = 60) -> None:
+    watch._lease_until = watch_stream.lease_time() + seconds
+
+
+async def test_concurrent_loads_of_one_key_are_one(unconnected: Watch) -> None:
+    give_lease(unconnected)
+    slow = Slow()
+    remembered = Remembered(unconnected, slow.load)
+    both = [asyncio.create_task(remembered.get("key")) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    slow.go.set()
+    assert [await one for one in both] == [1, 1]
+    assert await remembered.get("key") == 1
+
+
+async def test_without_a_lease_an_earlier_load_does_not_answer(unconnected: Watch) -> None:
+    slow = Slow()
+    remembered = Remembered(unconnected, slow.load)
+    earlier = asyncio.create_task(remembered.get("key"))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(remembered.get("key")) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    slow.go.set()
+    assert await earlier == 1
+    assert [await one for one in later] == [2, 2, 2]
+    assert await remembered.get("key") == 3
+
+
+async def test_a_load_that_a_change_has_overtaken_is_repeated(unconnected: Watch) -> None:
+    give_lease(unconnected)
+    slow = Slow()
+    remembered = Remembered(unconnected, slow.load)
+    asked = asyncio.create_task(remembered.get("key"))
+    unconcerned = asyncio.create_task(remembered.get("other"))
+    await asyncio.sleep(0.01)
+    unconnected._apply(Change(seq=1, org_id=ACME, subject_id="key"))
+    slow.seq = 1
+    slow.go.set()
+    assert await asked == 3
+    assert await unconcerned == 2
+
+
+async def test_a_change_drops_the_subject_and_without_one_the_organization(unconnected: Watch) -> None:
+    give_lease(unconnected)
+    slow = Slow()
+    slow.go.set()
+    remembered = Remembered(unconnected, slow.load)
+    assert [await remembered.get("a"), await remembered.get("b")] == [1, 2]
+    unconnected._apply(Change(seq=1, org_id=ACME, subject_id="a"))
+    unconnected._apply(Change(seq=2, org_id=new_ulid(SystemClock()), subject_id="b"))
+    slow.seq = 2
+    assert [remembered.peek("a"), remembered.peek("b")] == [None, 2]
+    unconnected._apply(Change(seq=3, org_id=ACME))
+    assert remembered.peek("b") is None
+    assert not remembered._keys_of
+
+
+async def test_the_oldest_entry_makes_room(unconnected: Watch) -> None:
+    give_lease(unconnected)
+    slow = Slow()
+    slow.go.set()
+    remembered = Remembered(unconnected, slow.load, max_entries=2)
+    for key in ("a", "b", "a", "c"):
+        await remembered.get(key)
+    assert [remembered.peek(key) is not None for key in ("a", "b", "c")] == [True, False, True]
+
+
+async def test_a_pong_ahead_of_the_changes_gives_no_lease_until_they_are_applied(unconnected: Watch) -> None:
+    from hasp.watch.v1.watch_service_pb2 import WatchResponse
+
+    unconnected._sent[1] = watch_stream.lease_time()
+    unconnected._take_pong(WatchResponse.Pong(nonce=1, seq=2))
+    unconnected._apply(Change(seq=1, org_id=ACME))
+    assert not unconnected.live
+    unconnected._apply(Change(seq=2, org_id=ACME))
+    assert unconnected.live
