@@ -72,7 +72,7 @@ local GRPC_CODES = {
 
 -- The proxy's own refusals, by status. 502 is a broken connection to one of our services, not to a model provider.
 local PROXY_CODES = {
-  [400] = "VALIDATION_FAILED", [401] = "INVALID_API_KEY", [403] = "MISSING_SCOPE", [404] = "ROUTE_NOT_FOUND",
+  [400] = "VALIDATION_FAILED", [403] = "VALIDATION_FAILED", [404] = "ROUTE_NOT_FOUND",
   [405] = "METHOD_NOT_ALLOWED", [408] = "REQUEST_TIMEOUT", [413] = "REQUEST_TOO_LARGE",
   [415] = "UNSUPPORTED_MEDIA_TYPE", [426] = "UPGRADE_REQUIRED", [429] = "RATE_LIMITED", [431] = "HEADERS_TOO_LARGE",
   [501] = "NOT_IMPLEMENTED", [502] = "SERVICE_UNAVAILABLE", [503] = "SERVICE_UNAVAILABLE", [504] = "UPSTREAM_TIMEOUT",

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,7 +22,8 @@ EPHEMERAL_PORTS_BEGIN = 32768
 
 def free_port() -> int:
     """Below the ephemeral range, where no outgoing connection can take it before Envoy listens."""
-    for port in range(20_000 + os.getpid() % 5_000, EPHEMERAL_PORTS_BEGIN):
+    for _ in range(100):
+        port = random.randrange(20_000, EPHEMERAL_PORTS_BEGIN)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -139,7 +139,7 @@ def test_credentials_and_sdk_headers_pass_untouched(client: httpx.Client) -> Non
 
 def test_a_service_is_told_the_edges_deadline(client: httpx.Client) -> None:
     unary = client.patch("/v1/agents/1", json={"deadline": True}).json()
-    assert 0 < float(unary["data"]["agent"]["name"]) <= 1.5
+    assert 0 < float(unary["data"]["agent"]["name"]) <= 15.5
     waits_for_model = client.post("/v1/messages/count_tokens", json={}).json()
     assert waits_for_model["deadline"] is None
 
@@ -319,6 +319,9 @@ def test_an_old_protocol_is_426(edge: Edge) -> None:
         "GET /v1/api_keys HTTP/1.1\r\n\r\n",  # no host
         "GET /v1/api_keys HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n",
         "POST /v1/api_keys HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
+        "GET /v1/api_keys HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        "POST /v1/api_keys HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /v1/api_keys#fragment HTTP/1.1\r\nhost: a\r\n\r\n",
         "nonsense\r\n\r\n",
     ],
 )
@@ -337,17 +340,17 @@ def test_headers_over_the_limit_are_431(edge: Edge, client: httpx.Client) -> Non
     assert response.status_code == 431
 
 
-def test_a_request_that_does_not_arrive_is_408(edge: Edge) -> None:
+def test_a_request_that_does_not_arrive_is_408(impatient: Edge) -> None:
     unfinished = "POST {} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{"
-    response = spoken(edge.settings.port, unfinished.format("/v1/api_keys"))
+    response = spoken(impatient.settings.port, unfinished.format("/v1/api_keys"))
     assert response.status_code == 408
     assert native_error(response)["code"] == "REQUEST_TIMEOUT"
-    response = spoken(edge.settings.port, unfinished.format("/v1/messages"))
+    response = spoken(impatient.settings.port, unfinished.format("/v1/messages"))
     assert response.status_code == 408
     assert anthropic_error(response)["hasp_code"] == "REQUEST_TIMEOUT"
 
 
-def test_headers_that_do_not_arrive_are_408(edge: Edge) -> None:
-    response = spoken(edge.settings.port, "GET /v1/api_keys HTTP/1.1\r\nhost: a\r\n")
+def test_headers_that_do_not_arrive_are_408(impatient: Edge) -> None:
+    response = spoken(impatient.settings.port, "GET /v1/api_keys HTTP/1.1\r\nhost: a\r\n")
     assert response.status_code == 408
     assert native_error(response)["code"] == "REQUEST_TIMEOUT"
