@@ -45,7 +45,9 @@ def _alert_thresholds(value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > _MOST_THRESHOLDS:
-        raise ValidationFailed("alert_thresholds must be a list of at most three percentages.", param="alert_thresholds")
+        raise ValidationFailed(
+            "alert_thresholds must be a list of at most three percentages.", param="alert_thresholds"
+        )
     thresholds: list[int] = []
     for place, item in enumerate(value):
         percent = _whole(item)

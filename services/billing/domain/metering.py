@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.billing.domain.usage import Basis, Tokens
 from services.chassis.access import OrgId
+
+EXPIRY = timedelta(minutes=10)
+"""A reservation that was not renewed for this long has lost its owner."""
 
 
 @dataclass(frozen=True, slots=True)

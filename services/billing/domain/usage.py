@@ -46,7 +46,7 @@ class Tokens:
 class Group:
     """Settled requests that have `key` in common: a model, a key's or agent's id, or a UTC day as YYYY-MM-DD."""
 
-    key: str
+    key: str | None
     requests: int
     input_tokens: int
     """Cached ones included."""

@@ -1,0 +1,1 @@
+"""Siblings behind billing's own types."""

@@ -1,0 +1,39 @@
+"""AccountAdminService."""
+
+from __future__ import annotations
+
+import grpc.aio
+from hasp.billing.v1 import account_admin_service_pb2 as pb
+from hasp.billing.v1.account_admin_service_pb2_grpc import AccountAdminServiceServicer
+
+from services.billing.usecases.accounts import Accounts
+from services.chassis.access import OrgId
+from services.chassis.clock import from_unix_ms
+
+
+class AccountAdminServicer(AccountAdminServiceServicer):
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def OpenAccount(
+        self, request: pb.OpenAccountRequest, context: grpc.aio.ServicerContext
+    ) -> pb.OpenAccountResponse:
+        opened_at = from_unix_ms(request.opened_at_ms)
+        await self._accounts.open(OrgId(request.org_id), plan=request.plan, opened_at=opened_at)
+        return pb.OpenAccountResponse()
+
+    async def ChangePlan(
+        self, request: pb.ChangePlanRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ChangePlanResponse:
+        await self._accounts.change_plan(OrgId(request.org_id), request.plan)
+        return pb.ChangePlanResponse()
+
+    async def AddOverage(
+        self, request: pb.AddOverageRequest, context: grpc.aio.ServicerContext
+    ) -> pb.AddOverageResponse:
+        await self._accounts.add_overage(OrgId(request.org_id), credits_=request.credits, pack_id=request.pack_id)
+        return pb.AddOverageResponse()
+
+    async def Reconcile(self, request: pb.ReconcileRequest, context: grpc.aio.ServicerContext) -> pb.ReconcileResponse:
+        checked, differences = await self._accounts.reconcile(OrgId(request.org_id) if request.org_id else None)
+        return pb.ReconcileResponse(checked=checked, differences=differences)

@@ -1,0 +1,1 @@
+"""Billing's tables, and functions that take a transaction."""

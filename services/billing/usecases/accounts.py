@@ -1,0 +1,95 @@
+"""Accounts: opened for new organizations, rolled from cycle to cycle, steered by the operator."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from services.billing.domain.accounts import Account, CycleBalances
+from services.billing.domain.cycles import cycle_at, cycles_from
+from services.billing.domain.errors import AccountNotOpen
+from services.billing.store import accounts as store
+from services.billing.store import ledger
+from services.chassis.access import OrgId
+from services.chassis.clock import Clock
+from services.chassis.database import Database, Tx
+from services.chassis.errors import ResourceNotFound, ValidationFailed
+
+
+class Accounts:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def open(self, org_id: OrgId, *, plan: str, opened_at: datetime) -> None:
+        """Open the account with the cycles since `opened_at`; nothing happens when it is open. Raises ValidationFailed for an unknown plan."""
+        anchor = opened_at.astimezone(UTC)
+        async with self._db.transaction(org_id) as tx:
+            await _check_plan(tx, plan)
+            first = cycle_at(anchor, anchor)
+            if await store.open_account(tx, org_id, plan=plan, anchor=anchor, first=first):
+                now = self._clock.now()
+                await store.enter_cycle(tx, org_id, first, plan=plan, at=now)
+                await self._roll_if_over(tx, org_id)
+
+    async def roll(self, org_id: OrgId) -> None:
+        """Enter every cycle that has begun since, one after the other. Nothing happens while the current one runs."""
+        async with self._db.transaction(org_id) as tx:
+            await self._roll_if_over(tx, org_id)
+
+    async def roll_overdue(self, limit: int = 100) -> int:
+        """Roll accounts that nobody has used since their cycle ended; how many."""
+        async with self._db.system_transaction() as tx:
+            overdue = await store.overdue(tx, self._clock.now(), limit)
+        for org_id in overdue:
+            await self.roll(org_id)
+        return len(overdue)
+
+    async def get(self, tx: Tx, org_id: OrgId, *, lock: bool = False) -> tuple[Account, CycleBalances]:
+        """The account and its current cycle, rolled where that was due. Raises AccountNotOpen."""
+        account = await (store.lock if lock else store.find)(tx, org_id)
+        if account is not None and self._clock.now() >= account.cycle_end:
+            account = await self._roll_if_over(tx, org_id)
+        if account is None:
+            raise AccountNotOpen
+        return account, await store.get_cycle(tx, account)
+
+    async def change_plan(self, org_id: OrgId, plan: str) -> None:
+        """From the next cycle on. Raises ValidationFailed for an unknown plan, ResourceNotFound."""
+        async with self._db.transaction(org_id) as tx:
+            await _check_plan(tx, plan)
+            account, _ = await self._known(tx, org_id)
+            await store.set_next_plan(tx, org_id, None if plan == account.plan else plan)
+
+    async def add_overage(self, org_id: OrgId, *, credits_: int, pack_id: str) -> None:
+        """Add a pack to the current cycle, once by its id. Raises ResourceNotFound."""
+        async with self._db.transaction(org_id) as tx:
+            account, _ = await self._known(tx, org_id)
+            await store.add_overage(tx, account, credits_=Decimal(credits_), pack_id=pack_id, at=self._clock.now())
+
+    async def reconcile(self, org_id: OrgId | None) -> tuple[int, list[str]]:
+        """Check balances against the journal, of all organizations for None: accounts checked, and a line for each difference."""
+        async with self._db.system_transaction() as tx:
+            return await ledger.differences(tx, org_id)
+
+    async def _known(self, tx: Tx, org_id: OrgId) -> tuple[Account, CycleBalances]:
+        try:
+            return await self.get(tx, org_id, lock=True)
+        except AccountNotOpen:
+            raise ResourceNotFound("This organization has no account.", param="org_id") from None
+
+    async def _roll_if_over(self, tx: Tx, org_id: OrgId) -> Account | None:
+        now = self._clock.now()
+        account = await store.lock(tx, org_id)
+        if account is None or now < account.cycle_end:
+            return account
+        # A plan that was chosen holds from the first cycle after its choice.
+        plan = account.next_plan or account.plan
+        for cycle in cycles_from(account.anchor, account.cycle_end, now):
+            await store.enter_cycle(tx, org_id, cycle, plan=plan, at=now)
+        return await store.find(tx, org_id)
+
+
+async def _check_plan(tx: Tx, plan: str) -> None:
+    if not await store.plan_exists(tx, plan):
+        raise ValidationFailed("There is no such plan in the catalogue.", param="plan")
