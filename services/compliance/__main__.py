@@ -1,0 +1,53 @@
+"""Compliance: `python -m services.compliance` serves, `python -m services.compliance migrate` migrates."""
+
+import sys
+
+from services.chassis import logs, migrations, process
+from services.chassis.authentication import RemoteAuthenticator
+from services.chassis.boundary import Boundary
+from services.chassis.channels import connect
+from services.chassis.clock import SystemClock
+from services.chassis.contract import methods_of
+from services.chassis.database import Database
+from services.chassis.idempotency import Idempotency
+from services.chassis.sealing import FileKek, Sealer
+from services.chassis.server import Server
+from services.chassis.tls import Tls
+from services.chassis.watch import ChangeLog
+from services.chassis.watching import Watch
+from services.compliance import servicer
+from services.compliance.config import MigrationSettings, Settings
+from services.compliance.usecases.agreements import Agreements, Gates
+from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.sequencer import Sequencer
+
+
+async def serve() -> None:
+    settings = process.load(Settings)
+    logs.configure("compliance", settings.log_level)
+    clock, db = SystemClock(), Database(settings.database_url)
+    await db.open()
+    tls = Tls.from_dir(settings.tls_dir, "compliance")
+    identity = connect(settings.identity_address, "identity", tls)
+    watch, changes = Watch(identity, name="identity"), ChangeLog(db, clock)
+    authenticator = RemoteAuthenticator(identity, watch, clock)
+    answers = Idempotency(db, clock, Sealer(db, FileKek(settings.kek_file)))
+    agreements = Agreements(db, clock, IntakeTrail(clock), changes, countersigned_by=settings.baa_signatory)
+    methods = methods_of(servicer.SERVICES)
+    boundary = Boundary(methods=methods, authenticator=authenticator, clock=clock, answers=answers)
+    server = Server(listen=settings.listen, tls=tls, boundary=boundary)
+    gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
+    servicer.register(server, agreements=agreements, gates=gates, intake=intake, log=log, changes=changes)
+    background = (watch.run, changes.run, answers.run, Sequencer(db).run)
+    tasks = [process.in_background(work, name=work.__qualname__) for work in background]
+    await server.serve_until_stopped()
+    for task in tasks:
+        task.cancel()
+    await identity.close(None)
+    await db.close()
+
+
+if sys.argv[1:] == ["migrate"]:
+    migrations.upgrade(process.load(MigrationSettings).owner_database_url, "compliance")
+else:
+    process.run(serve)

@@ -1,0 +1,33 @@
+"""Settings, from the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Of the serving process. No default for what another machine decides."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    listen: str = Field(validation_alias="HASP_COMPLIANCE_LISTEN")
+    """host:port."""
+    database_url: str = Field(validation_alias="HASP_COMPLIANCE_DATABASE_URL")
+    """As the role hasp_compliance."""
+    identity_address: str = Field(validation_alias="HASP_IDENTITY_ADDRESS")
+    tls_dir: Path = Field(validation_alias="HASP_TLS_DIR")
+    kek_file: Path = Field(validation_alias="HASP_KEK_FILE")
+    """The key-encryption key, under which kept answers are sealed."""
+    baa_signatory: str = Field(default="The operator of this Hasp deployment", validation_alias="HASP_BAA_SIGNATORY")
+    """Who counter-signs Business Associate Agreements."""
+    log_level: str = Field(default="INFO", validation_alias="HASP_LOG_LEVEL")
+
+
+class MigrationSettings(BaseSettings):
+    """Of `python -m services.compliance migrate`."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    owner_database_url: str = Field(validation_alias="HASP_COMPLIANCE_OWNER_DATABASE_URL")
+    """As the role hasp_compliance_owner."""

@@ -1,0 +1,102 @@
+"""AuditService and AuditIntakeService."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import grpc.aio
+from google.api.httpbody_pb2 import HttpBody
+from hasp.compliance.v1 import audit_intake_service_pb2 as intake_pb
+from hasp.compliance.v1 import audit_service_pb2 as pb
+from hasp.compliance.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceServicer
+from hasp.compliance.v1.audit_service_pb2_grpc import AuditServiceServicer
+from hasp.envelope.v1.envelope_pb2 import CursorMeta
+
+from services.chassis.access import call, caller, meta
+from services.chassis.errors import NotImplementedYet, ValidationFailed
+from services.chassis.paging import decode_cursor, encode_cursor, nullable
+from services.chassis.timestamps import parse_iso
+from services.compliance import wire
+from services.compliance.store.entries import Filter
+from services.compliance.usecases.audit_log import AuditIntake, AuditLog
+
+_DEFAULT_LIMIT = 50
+_MAX_SEQ_DIGITS = 15
+
+
+class AuditServicer(AuditServiceServicer):
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListAuditEntriesResponse:
+        chosen = Filter(
+            action=request.action or None,
+            entity_type=request.entity_type or None,
+            entity_id=request.entity_id or None,
+            actor_id=request.actor_id or None,
+            since=_moment(request.since, "since"),
+            until=_moment(request.until, "until"),
+        )
+        limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
+        found = await self._log.list(caller(), chosen, before=_seq(request.cursor), limit=limit + 1)
+        page, more = found[:limit], len(found) > limit
+        cursor = encode_cursor(str(page[-1].seq)) if more else None
+        return pb.ListAuditEntriesResponse(
+            success=True,
+            data=[wire.entry(entry) for entry in page],
+            meta=CursorMeta(request_id=call().request_id, next_cursor=nullable(cursor), has_more=more),
+        )
+
+    async def GetAuditEntry(
+        self, request: pb.GetAuditEntryRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetAuditEntryResponse:
+        entry = await self._log.get(caller(), request.entry_id)
+        return pb.GetAuditEntryResponse(success=True, data=wire.entry(entry), meta=meta())
+
+    async def ListCheckpoints(
+        self, request: pb.ListCheckpointsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListCheckpointsResponse:
+        raise NotImplementedYet
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetInclusionProofResponse:
+        raise NotImplementedYet
+
+    async def ExportAudit(
+        self, request: pb.ExportAuditRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[HttpBody]:
+        raise NotImplementedYet
+        yield  # a stream
+
+
+class AuditIntakeServicer(AuditIntakeServiceServicer):
+    def __init__(self, intake: AuditIntake) -> None:
+        self._intake = intake
+
+    async def AppendEvents(
+        self, request: intake_pb.AppendEventsRequest, context: grpc.aio.ServicerContext
+    ) -> intake_pb.AppendEventsResponse:
+        await self._intake.append([wire.event(event) for event in request.events])
+        return intake_pb.AppendEventsResponse()
+
+
+def _moment(text: str, param: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return parse_iso(text)
+    except (ValueError, OverflowError):
+        raise ValidationFailed(
+            "A time is ISO 8601 with an offset, as 2026-05-11T12:00:00+00:00.", param=param
+        ) from None
+
+
+def _seq(cursor: str) -> int | None:
+    position = decode_cursor(cursor)
+    if position is None:
+        return None
+    if not position.isdecimal() or len(position) > _MAX_SEQ_DIGITS:
+        raise ValidationFailed("The cursor is not one that this list gave.", param="cursor")
+    return int(position)
