@@ -1,0 +1,370 @@
+import base64
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from google.rpc import error_details_pb2, status_pb2
+from hasp.compliance.v1 import audit_intake_service_pb2 as intake_pb
+from hasp.compliance.v1 import audit_service_pb2 as audit_pb
+from hasp.compliance.v1 import baa_gate_service_pb2 as gate_pb
+from hasp.compliance.v1 import baa_service_pb2 as baa_pb
+from hasp.compliance.v1 import event_publisher_service_pb2 as publisher_pb
+from hasp.compliance.v1 import webhook_service_pb2 as webhook_pb
+from hasp.compliance.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceStub
+from hasp.compliance.v1.audit_service_pb2_grpc import AuditServiceStub
+from hasp.compliance.v1.baa_gate_service_pb2_grpc import BaaGateServiceStub
+from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceStub
+from hasp.compliance.v1.event_publisher_service_pb2_grpc import EventPublisherServiceStub
+from hasp.compliance.v1.webhook_service_pb2_grpc import WebhookServiceStub
+
+from services.chassis.access import Principal
+from services.chassis.boundary import Boundary
+from services.chassis.channels import connect
+from services.chassis.contract import methods_of
+from services.chassis.database import Database
+from services.chassis.idempotency import Idempotency
+from services.chassis.sealing import FileKek, Sealer
+from services.chassis.server import Server
+from services.chassis.tls import Tls
+from services.chassis.ulids import new_ulid
+from services.chassis.watch import ChangeLog
+from services.compliance import servicer
+from services.compliance.usecases.agreements import Agreements, Gates
+from services.compliance.usecases.audit_log import AuditIntake, AuditLog
+from tests.compliance.support import VERSION, placed, sequencing
+from tests.fakes import FrozenClock, Tokens, principal_of_new_org
+
+SIGNATURE = {
+    "template_version": VERSION,
+    "signer_name": "Grace Harper",
+    "signer_title": "Compliance Officer",
+    "signer_email": "grace@clinic.example",
+    "accept": True,
+}
+
+
+@pytest.fixture
+async def port(
+    db: Database,
+    clock: FrozenClock,
+    agreements: Agreements,
+    gates: Gates,
+    intake: AuditIntake,
+    log: AuditLog,
+    alice: Principal,
+    mallory: Principal,
+    tls_dir: Path,
+    tmp_path: Path,
+) -> AsyncIterator[int]:
+    reader = principal_of_new_org(clock, scopes=frozenset({"control:read"}))
+    tokens = Tokens({"alice": alice, "mallory": mallory, "reader": reader})
+    kek = tmp_path / "kek"
+    kek.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    answers = Idempotency(db, clock, Sealer(db, FileKek(kek)))
+    boundary = Boundary(methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=answers)
+    server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
+    servicer.register(server, agreements=agreements, gates=gates, intake=intake, log=log, changes=ChangeLog(db, clock))
+    await server.start()
+    yield server.port
+    await server.stop()
+
+
+@pytest.fixture
+async def edge(port: int, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel as the edge has it."""
+    async with connect(f"127.0.0.1:{port}", "compliance", Tls.from_dir(tls_dir, "edge")) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def inference(port: int, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async with connect(f"127.0.0.1:{port}", "compliance", Tls.from_dir(tls_dir, "inference")) as channel:
+        yield channel
+
+
+def as_(who: str, **headers: str) -> dict[str, Any]:
+    metadata = [("authorization", f"Bearer {who}"), *headers.items()]
+    return {"metadata": metadata, "timeout": 5}
+
+
+def printed(message: Any) -> dict[str, Any]:
+    """As the edge prints it."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+async def refusal(call: Any) -> tuple[str, dict[str, str]]:
+    """Reason and metadata of the refusal that the call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    trailing = dict(failed.value.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])  # pyright: ignore[reportArgumentType]
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason, dict(info.metadata)
+
+
+def told(org_id: str, clock: FrozenClock, **metadata: object) -> intake_pb.AuditEvent:
+    values = Struct()
+    values.update(metadata)
+    return intake_pb.AuditEvent(
+        id=new_ulid(clock),
+        org_id=org_id,
+        action="api_key.created",
+        entity_type="api_key",
+        entity_id="key",
+        user_id="alice",
+        actor_type="agent",
+        actor_id="agent",
+        credential_id="credential",
+        delegation_path=["alice", "credential"],
+        metadata=values,
+        occurred_at_ms=1_778_500_800_000,
+    )
+
+
+async def test_the_agreement_is_shown_and_signed(edge: grpc.aio.Channel) -> None:
+    baa = BaaServiceStub(edge)
+    before = printed(await baa.GetBaa(baa_pb.GetBaaRequest(), **as_("alice")))
+    assert before["success"] is True
+    assert before["data"]["status"] == "unsigned"
+    assert before["data"]["acceptance"] is None
+    assert before["data"]["template"]["version"] == VERSION
+    assert "164.504(e)" in before["data"]["template"]["body_markdown"]
+    assert before["data"]["template"]["effective_at"] == "2026-04-01T00:00:00+00:00"
+    assert before["data"]["signing"] == {"method": "POST", "path": "/v1/compliance/baa/acceptances"}
+    assert before["meta"]["request_id"].startswith("req_")
+
+    call = baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice"))
+    signed = printed(await call)["data"]
+    assert dict(await call.initial_metadata())["x-http-status"] == "201"
+    assert signed | {"id": "", "ip_address": "", "audit_entry_id": ""} == {
+        "id": "",
+        "template_version": VERSION,
+        "template_sha256": before["data"]["template"]["sha256"],
+        "status": "active",
+        "signer_name": "Grace Harper",
+        "signer_title": "Compliance Officer",
+        "signer_email": "grace@clinic.example",
+        "signed_at": "2026-05-11T12:00:00+00:00",
+        "countersigned_at": "2026-05-11T12:00:00+00:00",
+        "countersigned_by": "Otto Operator",
+        "effective_at": "2026-05-11T12:00:00+00:00",
+        "expires_at": None,
+        "ip_address": "",
+        "pdf_sha256": None,
+        "audit_entry_id": "",
+    }
+    after = printed(await baa.GetBaa(baa_pb.GetBaaRequest(), **as_("alice")))["data"]
+    assert after["status"] == "active"
+    assert after["acceptance"] == signed
+    fetched = await baa.GetAcceptance(baa_pb.GetAcceptanceRequest(acceptance_id=signed["id"]), **as_("alice"))
+    assert printed(fetched)["data"] == signed
+    listed = printed(await baa.ListAcceptances(baa_pb.ListAcceptancesRequest(), **as_("alice")))
+    assert listed["data"] == [signed]
+    assert (listed["meta"]["next_cursor"], listed["meta"]["has_more"]) == (None, False)
+
+
+async def test_inference_is_told_of_the_open_gate(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, alice: Principal
+) -> None:
+    gate = BaaGateServiceStub(inference)
+    closed = await gate.GetGate(gate_pb.GetGateRequest(org_id=alice.org_id), timeout=5)
+    assert (closed.open, closed.status, closed.closes_at_ms, closed.seq) == (False, "unsigned", 0, 0)
+    await BaaServiceStub(edge).AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice"))
+    opened = await gate.GetGate(gate_pb.GetGateRequest(org_id=alice.org_id), timeout=5)
+    assert (opened.open, opened.status, opened.closes_at_ms, opened.seq) == (True, "active", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("param", "changed"),
+    [
+        ("template_version", {"template_version": "1999-01-01"}),
+        ("template_version", {"template_version": ""}),
+        ("signer_name", {"signer_name": "G"}),
+        ("signer_title", {"signer_title": ""}),
+        ("signer_email", {"signer_email": "not an address"}),
+        ("accept", {"accept": False}),
+    ],
+)
+async def test_a_signature_that_is_not_whole_is_refused_by_the_name_of_its_field(
+    edge: grpc.aio.Channel, param: str, changed: dict[str, Any]
+) -> None:
+    request = baa_pb.AcceptBaaRequest(**SIGNATURE | changed)
+    reason, metadata = await refusal(BaaServiceStub(edge).AcceptBaa(request, **as_("alice")))
+    assert (reason, metadata["http_status"], metadata["param"]) == ("VALIDATION_FAILED", "422", param)
+
+
+async def test_signing_twice_with_one_key_signs_once(edge: grpc.aio.Channel) -> None:
+    baa = BaaServiceStub(edge)
+    headers = {"idempotency-key": "sign-1"}
+    first = await baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice", **headers))
+    again = await baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice", **headers))
+    assert again == first
+    listed = await baa.ListAcceptances(baa_pb.ListAcceptancesRequest(), **as_("alice"))
+    assert len(listed.data) == 1
+
+
+async def test_signing_needs_a_key_that_may_write(edge: grpc.aio.Channel) -> None:
+    baa = BaaServiceStub(edge)
+    reason, metadata = await refusal(baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("reader")))
+    assert (reason, metadata["http_status"]) == ("MISSING_SCOPE", "403")
+    await baa.GetBaa(baa_pb.GetBaaRequest(), **as_("reader"))
+    reason, _ = await refusal(baa.GetBaa(baa_pb.GetBaaRequest(), **as_("nobody")))
+    assert reason == "INVALID_API_KEY"
+
+
+async def test_another_organizations_rows_are_not_found(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, clock: FrozenClock, alice: Principal
+) -> None:
+    signed = await BaaServiceStub(edge).AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice"))
+    event = told(alice.org_id, clock)
+    await AuditIntakeServiceStub(inference).AppendEvents(intake_pb.AppendEventsRequest(events=[event]), timeout=5)
+    for call in (
+        BaaServiceStub(edge).GetAcceptance(baa_pb.GetAcceptanceRequest(acceptance_id=signed.data.id), **as_("mallory")),
+        AuditServiceStub(edge).GetAuditEntry(audit_pb.GetAuditEntryRequest(entry_id=event.id), **as_("mallory")),
+    ):
+        reason, metadata = await refusal(call)
+        assert (reason, metadata["http_status"]) == ("RESOURCE_NOT_FOUND", "404")
+
+
+async def test_the_audit_prints_what_siblings_told(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, db: Database, clock: FrozenClock, alice: Principal
+) -> None:
+    event = told(alice.org_id, clock, count=3, entity_types=["PERSON"])
+    appended = intake_pb.AppendEventsRequest(events=[event, event])
+    await AuditIntakeServiceStub(inference).AppendEvents(appended, timeout=5)
+    audit = AuditServiceStub(edge)
+    fetched = await audit.GetAuditEntry(audit_pb.GetAuditEntryRequest(entry_id=event.id), **as_("alice"))
+    waits = printed(fetched)["data"]
+    assert (waits["seq"], waits["integrity_hash"]) == (None, "")
+    async with sequencing(db):
+        await placed(db)
+    page = printed(await audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(), **as_("alice")))
+    [entry] = page["data"]
+    assert len(entry["integrity_hash"]) == 64
+    assert entry | {"integrity_hash": ""} == {
+        "id": event.id,
+        "seq": 0,
+        "action": "api_key.created",
+        "entity_type": "api_key",
+        "entity_id": "key",
+        "user_id": "alice",
+        "actor": {
+            "type": "agent",
+            "id": "agent",
+            "credential_id": "credential",
+            "delegation_path": ["alice", "credential"],
+        },
+        "ip_address": None,
+        "request_id": None,
+        "metadata": {"count": 3, "entity_types": ["PERSON"]},
+        "integrity_hash": "",
+        "created_at": "2026-05-11T12:00:00+00:00",
+    }
+    assert page["meta"]["next_cursor"] is None
+
+
+async def test_the_audit_is_read_page_by_page(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, db: Database, clock: FrozenClock, alice: Principal
+) -> None:
+    events = [told(alice.org_id, clock) for _ in range(120)]
+    intake = AuditIntakeServiceStub(inference)
+    await intake.AppendEvents(intake_pb.AppendEventsRequest(events=events), timeout=5)
+    async with sequencing(db):
+        await placed(db)
+    audit = AuditServiceStub(edge)
+    sizes, seqs, cursor = [], [], ""
+    while True:
+        page = printed(await audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(cursor=cursor), **as_("alice")))
+        sizes.append(len(page["data"]))
+        seqs += [entry["seq"] for entry in page["data"]]
+        assert page["meta"]["has_more"] is (page["meta"]["next_cursor"] is not None)
+        if not page["meta"]["has_more"]:
+            break
+        cursor = page["meta"]["next_cursor"]
+    assert sizes == [50, 50, 20]
+    assert seqs == list(range(119, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("since", {"since": "yesterday"}),
+        ("since", {"since": "2026-05-11T12:00:00"}),
+        ("until", {"until": "0000-00-00"}),
+        ("cursor", {"cursor": "!!!"}),
+        ("cursor", {"cursor": "YWJj"}),
+        ("cursor", {"cursor": base64.urlsafe_b64encode(b"9" * 40).decode()}),
+        ("limit", {"limit": 0}),
+        ("limit", {"limit": 201}),
+        ("action", {"action": "x" * 101}),
+    ],
+)
+async def test_a_query_that_cannot_be_read_is_refused_by_the_name_of_its_parameter(
+    edge: grpc.aio.Channel, param: str, fields: dict[str, Any]
+) -> None:
+    request = audit_pb.ListAuditEntriesRequest(**fields)
+    reason, metadata = await refusal(AuditServiceStub(edge).ListAuditEntries(request, **as_("alice")))
+    assert (reason, metadata["http_status"], metadata["param"]) == ("VALIDATION_FAILED", "422", param)
+
+
+async def test_a_time_with_any_offset_is_understood(edge: grpc.aio.Channel) -> None:
+    for since in ("2026-05-11T12:00:00+02:00", "2026-05-11T12:00:00Z", "2026-05-11T12:00:00.123456+00:00"):
+        request = audit_pb.ListAuditEntriesRequest(since=since, until=since)
+        await AuditServiceStub(edge).ListAuditEntries(request, **as_("alice"))
+
+
+async def test_a_number_that_is_not_whole_refuses_the_call_for_the_sender_to_split(
+    inference: grpc.aio.Channel, clock: FrozenClock, alice: Principal
+) -> None:
+    request = intake_pb.AppendEventsRequest(events=[told(alice.org_id, clock, cost=0.5)])
+    reason, metadata = await refusal(AuditIntakeServiceStub(inference).AppendEvents(request, timeout=5))
+    assert (reason, metadata["param"]) == ("VALIDATION_FAILED", "metadata")
+
+
+async def test_only_siblings_reach_the_internal_services(edge: grpc.aio.Channel, alice: Principal) -> None:
+    for call in (
+        AuditIntakeServiceStub(edge).AppendEvents(intake_pb.AppendEventsRequest(), **as_("alice")),
+        BaaGateServiceStub(edge).GetGate(gate_pb.GetGateRequest(org_id=alice.org_id), **as_("alice")),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+        assert refused.value.code() in {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
+
+
+async def _first(stream: Any) -> None:
+    async for _ in stream:
+        return
+
+
+@pytest.mark.parametrize("who", ["alice", "nobody", "reader"])
+async def test_what_is_not_built_yet_says_so_after_the_caller_is_admitted(edge: grpc.aio.Channel, who: str) -> None:
+    baa, audit, webhooks = BaaServiceStub(edge), AuditServiceStub(edge), WebhookServiceStub(edge)
+    publisher = EventPublisherServiceStub(edge)
+    ulid = "01J0000000000000000000NONE"
+    auth = as_(who)
+    readable = [
+        baa.DownloadAcceptance(baa_pb.DownloadAcceptanceRequest(acceptance_id=ulid), **auth),
+        audit.ListCheckpoints(audit_pb.ListCheckpointsRequest(), **auth),
+        audit.GetInclusionProof(audit_pb.GetInclusionProofRequest(entry_id=ulid), **auth),
+        _first(audit.ExportAudit(audit_pb.ExportAuditRequest(), **auth)),
+    ]
+    webhook = [
+        webhooks.ListWebhooks(webhook_pb.ListWebhooksRequest(), **auth),
+        webhooks.DeleteWebhook(webhook_pb.DeleteWebhookRequest(endpoint_id=ulid), **auth),
+        webhooks.RotateWebhookSecret(webhook_pb.RotateWebhookSecretRequest(endpoint_id=ulid), **auth),
+        webhooks.ListDeliveries(webhook_pb.ListDeliveriesRequest(endpoint_id=ulid), **auth),
+        publisher.PublishEvents(publisher_pb.PublishEventsRequest(), **auth),
+    ]
+    expected = {
+        "alice": ("NOT_IMPLEMENTED", "NOT_IMPLEMENTED"),
+        "nobody": ("INVALID_API_KEY", "INVALID_API_KEY"),
+        "reader": ("NOT_IMPLEMENTED", "MISSING_SCOPE"),
+    }[who]
+    assert {(await refusal(call))[0] for call in readable} == {expected[0]}
+    assert {(await refusal(call))[0] for call in webhook} == {expected[1]}
