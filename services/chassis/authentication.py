@@ -52,8 +52,8 @@ class RemoteAuthenticator:
         self._key = secrets.token_bytes(32)
         self._known: Remembered[bytes, Principal] = Remembered(watch, self._load)
         self._uses: dict[tuple[OrgId, str], int] = {}
-        # A token travels from authenticate() to _load() by its digest; it is dropped as soon as the load is over.
-        self._loading: dict[bytes, str] = {}
+        # A token travels from authenticate() to _load() by its digest; it is dropped when the last caller has gone.
+        self._loading: dict[bytes, tuple[int, str]] = {}
 
     async def authenticate(self, token: str) -> Principal:
         if WELL_FORMED.fullmatch(token) is None:
@@ -61,11 +61,14 @@ class RemoteAuthenticator:
         digest = hmac.digest(self._key, token.encode(), hashlib.sha256)
         principal = self._known.peek(digest)
         if principal is None:
-            self._loading[digest] = token
+            callers, _ = self._loading.get(digest, (0, token))
+            self._loading[digest] = (callers + 1, token)
             try:
                 principal = await self._known.get(digest)
             finally:
-                self._loading.pop(digest, None)
+                callers, _ = self._loading.pop(digest)
+                if callers > 1:
+                    self._loading[digest] = (callers - 1, token)
         now = self._clock.now()
         if principal.expires_at is not None and principal.expires_at <= now:
             raise InvalidApiKey
@@ -75,7 +78,7 @@ class RemoteAuthenticator:
     async def _load(self, digest: bytes) -> Loaded[Principal]:
         try:
             answer = await self._stub.Authenticate(
-                pb.AuthenticateRequest(token=self._loading[digest]), timeout=_DEADLINE
+                pb.AuthenticateRequest(token=self._loading[digest][1]), timeout=_DEADLINE
             )
         except grpc.aio.AioRpcError as failure:
             if reason_of(failure) == InvalidApiKey.reason:
