@@ -32,7 +32,7 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     built.add_argument("--cors-origin", action="append", default=[], help="an origin that browsers may call from")
     built.add_argument("--trusted-proxies", type=int, default=0, help="proxies in front whose x-forwarded-for counts")
     built.add_argument("--requests-per-second", type=int, default=10_000, help="flood guard of the whole edge")
-    built.add_argument("--access-log", default="/dev/stdout")
+    built.add_argument("--access-log", help="a file; standard output without it")
     return built
 
 

@@ -59,24 +59,35 @@ local function strip(headers, is_unwanted)
   for _, name in ipairs(unwanted) do headers:remove(name) end
 end
 
+local function has_method_with_body(headers)
+  local method = headers:get(":method")
+  return method == "POST" or method == "PUT" or method == "PATCH"
+end
+
 -- The code that refuses the request before anything else looks at it, or nil.
 local function refusal(headers, limit)
   local media_type = string.lower(headers:get("content-type") or "")
   if string.find(media_type, "^application/grpc") then return "UNSUPPORTED_MEDIA_TYPE" end
   local length = tonumber((headers:get("content-length")))
   if length and limit and length > limit then return "REQUEST_TOO_LARGE" end
-  local method = headers:get(":method")
   local has_body = (length and length > 0) or headers:get("transfer-encoding")
-  if has_body and media_type ~= "" and (method == "POST" or method == "PUT" or method == "PATCH") then
+  if has_body and media_type ~= "" and has_method_with_body(headers) then
     if string.match(media_type, "^([^;%s]*)") ~= "application/json" then return "UNSUPPORTED_MEDIA_TYPE" end
   end
   return nil
 end
 
+local function refuse(handle, code)
+  handle:streamInfo():dynamicMetadata():set(NAMESPACE, "refused", code)
+  handle:headers():remove("content-type") -- for a gRPC request the proxy would answer 200 with a grpc-status
+  handle:respond({[":status"] = tostring(CODES[code][1])}, "")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local path = string.match(headers:get(":path") or "", "^[^?#]*")
-  local limit = handle:metadata():get("limit_bytes")
+  local route = handle:metadata()
+  local limit, is_json_expected = route:get("limit_bytes"), route:get("json_body")
   local request_id = mint(handle, (headers:get("x-request-id")))
   strip(headers, is_internal)
   headers:replace("x-request-id", request_id)
@@ -92,9 +103,10 @@ function envoy_on_request(handle)
 
   local code = refusal(headers, limit)
   if code then
-    metadata:set(NAMESPACE, "refused", code)
-    headers:remove("content-type") -- for a gRPC request the proxy would answer 200 with a grpc-status
-    handle:respond({[":status"] = tostring(CODES[code][1])}, "")
+    refuse(handle, code)
+  elseif is_json_expected and has_method_with_body(headers) then
+    local body = handle:body()
+    if body and not is_json(body:getBytes(0, body:length())) then refuse(handle, "MALFORMED_JSON") end
   end
 end
 
@@ -126,7 +138,7 @@ end
 -- The proxy's text is read for one thing only: which parameter was wrong.
 local function failure_of_proxy(status, text, state)
   local code = state.refused or PROXY_CODES[status]
-  if status == 400 then
+  if status == 400 and not state.refused then
     local name = string.match(text, 'Could not find field "([%w_.%-]+)" in the type')
       or string.match(text, "Cannot set '([%w_]+)' for type") -- given twice
       or string.match(text, 'of the field ([%w_.]+) is conflicting with') -- in the query or path, and in the body

@@ -65,14 +65,13 @@ def render(settings: RenderSettings) -> str:
     return template.substitute({name: json.dumps(value) for name, value in values.items()})
 
 
-def _access_log(path: str) -> dict[str, Any]:
+def _access_log(path: str | None) -> dict[str, Any]:
+    loggers = f"{TYPE}extensions.access_loggers"
+    kind = f"{loggers}.file.v3.FileAccessLog" if path else f"{loggers}.stream.v3.StdoutAccessLog"
+    target = {"path": path} if path else {}
     return {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": f"{TYPE}extensions.access_loggers.file.v3.FileAccessLog",
-            "path": path,
-            "log_format": {"json_format": ACCESS_LOG_FIELDS},
-        },
+        "name": "access_log",
+        "typed_config": {"@type": kind, "log_format": {"json_format": ACCESS_LOG_FIELDS}} | target,
     }
 
 

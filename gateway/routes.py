@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 HTTP_OPTION = "google.api.http"
 ACCESS_OPTION = "hasp.access.v1.access"
+RAW_BODY = ".google.api.HttpBody"
 VARIABLE = re.compile(r"\{[A-Za-z0-9_.]+\}")
 LITERAL = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -27,6 +28,7 @@ class Route:
     """One HTTP method of one path, and the service that answers it.
 
     waits_for_model: the answer streams, or needs a BAA and so comes from a model.
+    takes_json: the transcoder reads the body, and not the service.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Route:
     service: str
     rpc: str
     waits_for_model: bool
+    takes_json: bool
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ def read_contract(descriptors: Path) -> Contract:
                             service=_workload(name),
                             rpc=f"{name}/{method.name}",
                             waits_for_model=method.server_streaming or options.Extensions[access].baa,
+                            takes_json=method.input_type != RAW_BODY,
                         )
                     )
     _refuse_unroutable(routes)

@@ -15,7 +15,7 @@ class RenderSettings:
     endpoints: workload name ("identity") to its "host:port" addresses, for every workload with routes.
     tls_dir: holds ca.pem, edge.pem and edge.key, the client side of mutual TLS to the services.
     admin: a path of a Unix socket, or "host:port" on the loopback interface.
-    access_log: a file; /dev/stdout by default.
+    access_log: a file; standard output by default.
     """
 
     endpoints: Mapping[str, Sequence[str]]
@@ -36,7 +36,7 @@ class RenderSettings:
     unary_timeout: float = 15
     stream_idle_timeout: float = 600
     health_interval: float = 0.5
-    access_log: str = "/dev/stdout"
+    access_log: str | None = None
 
 
 def seconds(value: float) -> str:

@@ -66,7 +66,9 @@ def _service_route(settings: RenderSettings, contract: Contract, route: Route) -
     rendered: dict[str, Any] = {
         "name": f"{route.method} {route.template}",
         "match": _match(route.template) | {"headers": [{"name": ":method", "string_match": {"exact": route.method}}]},
-        "metadata": {"filter_metadata": {"envoy.filters.http.lua": {"limit_bytes": limit}}},
+        "metadata": {
+            "filter_metadata": {"envoy.filters.http.lua": {"limit_bytes": limit, "json_body": route.takes_json}}
+        },
         "route": {
             "cluster": route.service,
             "retry_policy": _retry_policy(route.method),

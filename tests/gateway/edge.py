@@ -37,6 +37,7 @@ class Edge:
         self.settings = settings
         self.process = process
         self.log = log
+        self.access_log_file = log.with_name("access.log")
         self.url = f"http://127.0.0.1:{settings.port}"
         self.client = httpx.Client(base_url=self.url, timeout=20)
         self._admin = httpx.Client(transport=httpx.HTTPTransport(uds=settings.admin), base_url="http://admin")
@@ -60,7 +61,7 @@ class Edge:
         return sum(self.statistics(r"lua.*errors").values())
 
     def access_log(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in Path(self.settings.access_log).read_text().splitlines()]
+        return [json.loads(line) for line in self.access_log_file.read_text().splitlines()]
 
     def stop(self) -> None:
         self.client.close()

@@ -129,7 +129,7 @@ def test_the_access_log_keeps_what_is_allowed_and_nothing_else(settings: RenderS
         deadline = time.monotonic() + 5
         while len(edge.access_log()) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
-        log = Path(edge.settings.access_log).read_text()
+        log = edge.access_log_file.read_text()
         lines = sorted(edge.access_log(), key=lambda line: str(line["time"]))
     assert secret not in log
     assert len(lines) == 4

@@ -180,13 +180,60 @@ def test_a_download_keeps_its_type_and_name(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"name":', b"nonsense", b"[]", b'"text"', b'{"name": 1', b'{"name": "\xff"}', b'{"name": {}}', b'{"scopes": 1}'],
+    [
+        *(
+            b'{"name":',
+            b"nonsense",
+            b'{"name": 1',
+            b'{"name": "a"',
+            b'{"name": "a"} x',
+            b'{"name": "a"}{}',
+            b" ",
+            b"\0",
+        ),
+        *(b"[]", b'"text"', b"null", b"1"),  # JSON, and no object
+        *(b'{"name": "\xff"}', b'{"name": "\\ud800"}', b'\xef\xbb\xbf{"name": "a"}', b'{"name": "a\nb"}'),
+        *(b'{"name": 1}', b'{"name": {}}', b'{"scopes": 1}', b'{"scopes": [1]}'),  # another type
+        *(b"{'name': 'a'}", b'{name: "a"}', b'{"name": "a",}', b'{"scopes": ["a",]}', b'{"name" "a"}', b'{"a": .5}'),
+        *(
+            b'{"a": 01}',
+            b'{"a": +1}',
+            b'{"a": 1.}',
+            b'{"a": 1e}',
+            b'{"a": NaN}',
+            b'{"a": tru}',
+            b'{"a": "\\x"}',
+            b'{"a": ]}',
+        ),
+        *(b"[" * 200 + b"]" * 200, b'{"a":' * 200 + b"1" + b"}" * 200),
+    ],
 )
 def test_a_body_that_does_not_parse_is_malformed_json(client: httpx.Client, body: bytes) -> None:
     response = client.post("/v1/api_keys", content=body, headers=JSON)
     assert response.status_code == 400
     error = native_error(response)
     assert (error["code"], error["type"]) == ("MALFORMED_JSON", "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("null", "true", "false", "0", "-0", "-1.5e+30", "1E5", "12.25", '""', '"\\u00e9\\"\\\\\\/\\b\\f\\n\\r\\t"'),
+        *(
+            "[]",
+            "{}",
+            "[[], {}, [1, [2]]]",
+            '{"": {"a b": null}}',
+            " [ 1 ,\t2\n,\r3 ] ",
+            '"é😀\u2028"',
+            "[" * 50 + "]" * 50,
+        ),
+    ],
+)
+def test_whatever_is_json_passes(client: httpx.Client, value: str) -> None:
+    body = f' {{ "unknown" : {value} , "name":"a" }} \n'.encode()
+    response = client.post("/v1/api_keys", content=body, headers=JSON)
+    assert response.json()["data"]["name"] == "a"
 
 
 def test_unknown_fields_of_a_body_are_ignored(client: httpx.Client) -> None:

@@ -67,7 +67,7 @@ def test_one_path_has_all_its_methods_and_bindings(tmp_path: Path) -> None:
     assert template == "/v1/things/{id}"
     assert [route.method for route in routes] == ["GET", "PUT"]
     assert routes[0] == Route(
-        "GET", "/v1/things/{id}", "identity", "hasp.identity.v1.TestService/Get", waits_for_model=False
+        "GET", "/v1/things/{id}", "identity", "hasp.identity.v1.TestService/Get", waits_for_model=False, takes_json=True
     )
 
 
