@@ -110,6 +110,24 @@ def test_a_replica_that_is_leaving_gets_no_new_calls(settings: RenderSettings, b
         leaving.stop()
 
 
+def test_a_service_that_dies_during_a_call_is_503_and_the_call_is_not_made_twice(
+    settings: RenderSettings, tls_dir: Path
+) -> None:
+    dying = Backend(tls_dir, services=("identity",))
+    try:
+        endpoints = dict(settings.endpoints) | dying.endpoints()
+        with own_edge(settings, endpoints=endpoints) as edge:
+            undertaker = threading.Timer(0.5, dying.stop)
+            undertaker.start()
+            response = edge.client.post("/v1/api_keys", json={}, headers=scenario(sleep=10))
+            undertaker.join()
+            assert response.status_code == 503
+            assert native_error(response)["code"] == "SERVICE_UNAVAILABLE"
+            assert sum(edge.statistics("^cluster.identity.upstream_rq_retry$").values()) == 0
+    finally:
+        dying.stop()
+
+
 def test_only_a_get_is_asked_again_when_a_service_is_unavailable(client: httpx.Client, edge: Edge) -> None:
     name = "cluster.identity.upstream_rq_retry"
     unavailable = scenario(code=14, message="No.")
