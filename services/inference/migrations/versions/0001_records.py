@@ -3,6 +3,9 @@
 from alembic import op
 
 from services.chassis.migrations import tables
+from services.chassis.migrations.idempotency_tables import create_idempotency
+from services.chassis.migrations.outbox_tables import create_outbox
+from services.chassis.migrations.watch_tables import create_watch
 
 revision = "0001"
 down_revision = None
@@ -12,6 +15,9 @@ depends_on = None
 
 def upgrade() -> None:
     tables.create_data_keys(op)
+    create_outbox(op)
+    create_idempotency(op)
+    create_watch(op)
     _owners()
     _records()
     _conversations()

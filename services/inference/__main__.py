@@ -1,0 +1,123 @@
+"""The inference service: `python -m services.inference` serves, `… migrate` brings its database up to date."""
+
+import sys
+
+from services.chassis import logs, migrations
+from services.chassis.authentication import RemoteAuthenticator
+from services.chassis.boundary import Boundary
+from services.chassis.channels import connect
+from services.chassis.clock import SystemClock
+from services.chassis.contract import methods_of
+from services.chassis.database import Database
+from services.chassis.outbox import Relay
+from services.chassis.process import in_background, load, run
+from services.chassis.sealing import FileKek, Sealer
+from services.chassis.server import Server
+from services.chassis.tls import Tls
+from services.chassis.watch import ChangeLog
+from services.chassis.watching import Watch
+from services.inference.clients.compliance import Compliance
+from services.inference.clients.metering import SETTLE_TOPIC, Billing
+from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.upstream import Patience, Upstream
+from services.inference.config import MigrationSettings, Settings
+from services.inference.domain.catalogue import Catalogue
+from services.inference.domain.phi import Guard
+from services.inference.servicer.registration import SERVICES, servicers
+from services.inference.store import owners
+from services.inference.usecases.inference import Ground, Inference, Watches
+from services.inference.usecases.runs import LEASE
+
+
+async def serve() -> None:
+    settings = load(Settings)
+    logs.configure("inference", settings.log_level)
+    db, clock = Database(settings.database_url.get_secret_value()), SystemClock()
+    await db.open()
+    tls = Tls.from_dir(settings.tls_dir, "inference")
+    identity = connect(settings.identity_address, "identity", tls)
+    compliance = connect(settings.compliance_address, "compliance", tls)
+    billing = connect(settings.billing_address, "billing", tls)
+    own = connect(settings.address or settings.listen, "inference", tls)
+    watches = Watches(
+        identity=Watch(identity, name="identity"),
+        compliance=Watch(compliance, name="compliance"),
+        billing=Watch(billing, name="billing"),
+        own=Watch(own, name="inference"),
+    )
+    agreements, metering = Compliance(compliance), Billing(billing)
+    relay = Relay(db, clock, {SETTLE_TOPIC: metering.settle, "compliance.audit": agreements.append})
+    pool = PresidioPool(PoolSettings(workers=settings.phi_workers))
+    upstream = Upstream(
+        api_key=settings.anthropic_api_key.get_secret_value(),
+        base_url=settings.anthropic_base_url,
+        patience=Patience(
+            answer=settings.upstream_timeout, silence=settings.upstream_silence, tries=settings.upstream_tries
+        ),
+    )
+    ground = Ground(
+        db=db,
+        clock=clock,
+        sealer=Sealer(db, FileKek(settings.kek_file)),
+        catalogue=Catalogue.read(settings.catalogue),
+        changes=ChangeLog(db, clock),
+        relay=relay,
+        metering=metering,
+        agreements=agreements,
+        provider=upstream,
+        guard=Guard(detector=pool, documents=pool),
+        phi_patience=settings.phi_timeout,
+    )
+    inference = Inference(ground, watches)
+    authenticator = RemoteAuthenticator(identity, watches.identity, clock)
+    boundary = Boundary(
+        methods=methods_of(SERVICES),
+        authenticator=authenticator,
+        clock=clock,
+        answers=inference.idempotency,
+        gate=inference.gate.admit,
+    )
+    server = Server(listen=settings.listen, tls=tls, boundary=boundary)
+    for add, servicer in servicers(inference, ground.changes, clock):
+        server.add(add, servicer)
+    await pool.start()
+    # The lease stands before the first request can: its record must never look abandoned.
+    await owners.renew(db, inference.runs.owner_id, LEASE)
+    tasks = [
+        in_background(work, name=name)
+        for name, work in {
+            "lease": inference.runs.keep_lease,
+            "checkpoint": inference.runs.checkpoint,
+            "partitions": inference.runs.keep_partitions,
+            "recovery": inference.recovery.run,
+            "idempotency": inference.idempotency.run,
+            "relay": relay.run,
+            "changes": ground.changes.run,
+            "watch identity": watches.identity.run,
+            "watch compliance": watches.compliance.run,
+            "watch billing": watches.billing.run,
+            "watch own": watches.own.run,
+        }.items()
+    ]
+
+    async def stop() -> None:
+        await inference.runs.drained()
+        for task in tasks:
+            task.cancel()
+        await owners.leave(db, inference.runs.owner_id)
+        await pool.stop()
+        await upstream.close()
+        await db.close()
+
+    await server.serve_until_stopped(on_stop=stop)
+
+
+def main() -> None:
+    if sys.argv[1:] == ["migrate"]:
+        migrations.upgrade(load(MigrationSettings).owner_database_url.get_secret_value(), "inference")
+    else:
+        run(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Siblings and vendors behind our own types."""

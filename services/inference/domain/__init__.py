@@ -1,0 +1,1 @@
+"""What inference knows by itself: rules, refusals, the shapes of requests and answers."""
