@@ -1,0 +1,93 @@
+"""Identity on a database of its own: its use cases, two organizations and their people."""
+
+import base64
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
+
+from services.chassis.access import OrgId, Principal
+from services.chassis.audit import TOPIC, AuditTrail
+from services.chassis.database import Database
+from services.chassis.idempotency import Idempotency
+from services.chassis.sealing import FileKek, Sealer
+from services.chassis.watch import ChangeLog
+from services.identity.domain.api_keys import WantedKey
+from services.identity.domain.tokens import Peppers
+from services.identity.usecases.api_keys import ApiKeys, Issued
+from services.identity.usecases.authentication import Authentication, Uses
+from services.identity.usecases.organizations import Organizations
+from tests.fakes import FrozenClock
+from tests.postgres import DatabaseFactory
+
+CONTROL = ("control:read", "control:write")
+
+
+@dataclass(frozen=True)
+class Identity:
+    db: Database
+    clock: FrozenClock
+    changes: ChangeLog
+    uses: Uses
+    keys: ApiKeys
+    authentication: Authentication
+    organizations: Organizations
+    answers: Idempotency
+
+    async def audit(self, org_id: OrgId, action: str) -> list[AuditEvent]:
+        """What the outbox owes the audit log."""
+        async with self.db.hot.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT payload FROM outbox WHERE topic = %s AND org_id = %s ORDER BY id", (TOPIC, org_id)
+            )
+            events = [AuditEvent.FromString(row[0]) for row in await cursor.fetchall()]
+        return [event for event in events if event.action == action]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a key."""
+
+    principal: Principal
+    token: str
+
+
+@pytest.fixture
+async def identity(database_factory: DatabaseFactory, tmp_path: Path) -> AsyncIterator[Identity]:
+    db, clock = Database(database_factory("identity").app_url), FrozenClock()
+    await db.open()
+    kek = tmp_path / "kek"
+    kek.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    peppers, audit, changes = Peppers({1: secrets.token_bytes(32)}), AuditTrail(clock), ChangeLog(db, clock)
+    uses = Uses(db)
+    yield Identity(
+        db=db,
+        clock=clock,
+        changes=changes,
+        uses=uses,
+        keys=ApiKeys(db, clock, peppers, audit, changes),
+        authentication=Authentication(db, clock, peppers, uses),
+        organizations=Organizations(db, clock, audit),
+        answers=Idempotency(db, clock, Sealer(db, FileKek(kek))),
+    )
+    await db.close()
+
+
+async def make_person(identity: Identity, organization: str, scopes: tuple[str, ...] = CONTROL) -> Person:
+    org_id = (await identity.organizations.create(organization, "developer")).org_id
+    user = await identity.organizations.create_user(org_id, email="a@example.test", name="A Person", role="owner")
+    issued: Issued = await identity.keys.issue(org_id, user.id, WantedKey(name="first", scopes=scopes))
+    return Person(await identity.authentication.authenticate(issued.plaintext), issued.plaintext)
+
+
+@pytest.fixture
+async def alice(identity: Identity) -> Person:
+    return await make_person(identity, "acme")
+
+
+@pytest.fixture
+async def mallory(identity: Identity) -> Person:
+    return await make_person(identity, "other")
