@@ -21,9 +21,11 @@ from cli.processes import Process, Spawner, free_port, is_free
 from cli.settings import ROOT
 from cli.state import identity_address_file, private_folder, write_private
 from cli.table import Places, Program, Upstream, edge_program, service_programs, simulator_program
+from gateway.supervision import drain
 from services.chassis import migrations
 
 _START_SECONDS = 90.0
+_DRAIN_SECONDS = 20.0
 
 
 class SuiteError(RuntimeError):
@@ -99,14 +101,13 @@ class Suite:
         if not is_free(self.places.edge_port):
             raise SuiteError(f"port {self.places.edge_port} is taken; HASP_PORT moves the edge to another")
         ensure_certificates(self.places.tls)
-        upstream = self.upstream
-        if upstream is None:
-            self._run(simulator_program(self.places))
-            upstream = Upstream(api_key="simulated", base_url=self.simulator_url)
         self._start_databases()
+        upstream = self.upstream or Upstream(api_key="simulated", base_url=self.simulator_url)
         for program in service_programs(self.places, self.databases, upstream, self.environment):
             self._run(program)
         self._run(edge_program(self.places))
+        if self.upstream is None:
+            self._run(simulator_program(self.places))
         self._wait_until_ready(list(self._processes))
         write_private(identity_address_file(self.state), self.places.address("identity"))
 
@@ -127,8 +128,11 @@ class Suite:
     def stop(self) -> None:
         """Stop in order: new requests, then running streams, then what those report to, then the databases."""
         identity_address_file(self.state).unlink(missing_ok=True)
-        _stop_all([self._processes.pop(name) for name in ("edge",) if name in self._processes])
-        _stop_all([self._processes.pop(name) for name in ("inference",) if name in self._processes])
+        if self._runs("edge"):
+            drain(str(self.places.admin_socket), _DRAIN_SECONDS)
+        for name in ("edge", "inference"):
+            if name in self._processes:
+                self._processes.pop(name).stop()
         _stop_all(list(self._processes.values()))
         self._processes.clear()
         if self._postgres is not None:
@@ -176,6 +180,7 @@ class Suite:
 
     def _wait_until_ready(self, names: list[str]) -> None:
         deadline = time.monotonic() + _START_SECONDS
+        pause = 0.02
         probes = {name: self._probe(name) for name in names}
         while probes:
             for name in list(probes):
@@ -186,7 +191,8 @@ class Suite:
                     del probes[name]
             if time.monotonic() > deadline:
                 raise SuiteError(f"not ready after {_START_SECONDS:.0f} s: {', '.join(probes)}; see {self.places.logs}")
-            time.sleep(0.03)
+            # Asking costs the processes that are starting: ever less often.
+            time.sleep(pause := min(1.2 * pause, 0.25))
 
 
 def _stop_all(processes: list[Process]) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from cli.databases import SERVICES, DatabaseUrls
 from cli.settings import ROOT
 from cli.state import private_folder, read_or_create, socket_folder
+from gateway.arguments import envoy_binary
 from gateway.render import RenderSettings, render
 
 # Belongs to the suite itself or to one process of it; nobody inherits it by accident.
 _NOT_INHERITED = ("DATABASE_URL", "ANTHROPIC_", "PG", "PYTEST_", "PYTHONPATH")
+
+_START_ORDER = ("inference", "identity", "compliance", "billing")  # the one that loads a model first
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def service_programs(
     if upstream.base_url is not None:
         own["inference"]["ANTHROPIC_BASE_URL"] = upstream.base_url
     programs = []
-    for service in SERVICES:
+    for service in _START_ORDER:
         environment = shared | own[service]
         environment[f"HASP_{service.upper()}_LISTEN"] = places.address(service)
         environment[f"HASP_{service.upper()}_DATABASE_URL"] = databases[service].app_url
@@ -103,9 +106,10 @@ def edge_program(places: Places) -> Program:
             )
         )
     )
-    command = (str(Path(sys.executable).parent / "envoy"), "-c", str(configuration), "--disable-hot-restart")
-    # Warnings and above: Envoy's info lines tell nothing of requests, which have the access log.
-    return Program("edge", (*command, "--file-flush-interval-msec", "200", "--log-level", "warning"), inherited())
+    command = (envoy_binary(), "-c", str(configuration), "--disable-hot-restart", "--file-flush-interval-msec", "200")
+    # Draining asks every client to leave at once. Of Envoy itself only warnings: requests have the access log.
+    options = ("--drain-strategy", "immediate", "--concurrency", "2", "--log-level", "warning")
+    return Program("edge", (*command, *options), inherited())
 
 
 def inherited() -> dict[str, str]:
