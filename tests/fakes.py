@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from services.chassis.access import OrgId, Principal
+from services.chassis.access import Authenticator, OrgId, Principal
 from services.chassis.boundary import Boundary, Gate
 from services.chassis.channels import connect
 from services.chassis.clock import Clock
@@ -65,7 +65,7 @@ Registered = tuple[Callable[[Any, grpc.aio.Server], None], Any]
 async def serve(
     *registered: Registered,
     services: Sequence[ServiceDescriptor],
-    authenticator: Tokens,
+    authenticator: Authenticator,
     clock: Clock,
     tls_dir: Path,
     workload: str,

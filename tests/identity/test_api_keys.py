@@ -45,7 +45,7 @@ async def test_only_the_hash_of_a_token_is_stored(identity: Identity, alice: Per
     body = alice.token.removeprefix("wa_live_")
     async with identity.db.hot.connection() as connection:
         for table in ("tokens", "api_keys", "outbox"):
-            cursor = await connection.execute(f"SELECT {table}::text FROM {table}")  # pyright: ignore[reportArgumentType]
+            cursor = await connection.execute(f"SELECT {table}::text FROM {table}")
             assert body not in str(await cursor.fetchall())
 
 
