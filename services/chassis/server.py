@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import grpc
 import grpc.aio
@@ -33,6 +33,13 @@ _OPTIONS = (
 )
 
 
+@runtime_checkable
+class Endless(Protocol):
+    """A servicer whose streams go on until the other side leaves: asked to end them, they do not hold up a stop."""
+
+    def end_streams(self) -> None: ...
+
+
 class Server:
     """`listen` is host:port; port 0 takes a free one, in `port` after start(). `drain` is how long running calls may go on after SIGTERM, seconds."""
 
@@ -41,6 +48,7 @@ class Server:
         self._health = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]: its stubs lack aio
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._drain = drain
+        self._endless: list[Endless] = []
         self._listen = listen
         self._credentials = tls.server_credentials()
         self.port = 0
@@ -48,6 +56,8 @@ class Server:
     def add(self, register: Callable[[S, grpc.aio.Server], None], servicer: S) -> None:
         """`register` is the generated add_XServicer_to_server."""
         register(servicer, self._server)
+        if isinstance(servicer, Endless):
+            self._endless.append(servicer)
 
     def add_unimplemented(self, register: Callable[[S, grpc.aio.Server], None], servicer: Callable[[], S]) -> None:
         """Register the generated base itself: its calls are admitted as the contract says and then answered NOT_IMPLEMENTED."""
@@ -69,7 +79,11 @@ class Server:
         await self._health.enter_graceful_shutdown()
         if announce:
             await asyncio.sleep(announce)
-        await self._server.stop(self._drain)
+        draining = asyncio.create_task(self._server.stop(self._drain))
+        await asyncio.sleep(0)  # from here on no new call begins
+        for servicer in self._endless:
+            servicer.end_streams()
+        await draining
 
     async def serve_until_stopped(
         self, *, announce: float = 0.0, on_stop: Callable[[], Awaitable[None]] | None = None

@@ -201,6 +201,11 @@ class ChangeLog:
             else:
                 stream.break_off()
 
+    def end_streams(self) -> None:
+        """This process stops: its watchers go on at another replica, instead of holding it for the whole drain."""
+        for stream in self._streams:
+            stream.outgoing.put_nowait(None)
+
     def _break_off_all(self, *, why: str) -> None:
         log.warning("every watcher must begin anew", reason=why, count=len(self._streams))
         for stream in self._streams:
@@ -236,6 +241,9 @@ class WatchServicer(WatchServiceServicer):
 
     def __init__(self, changes: ChangeLog) -> None:
         self._changes = changes
+
+    def end_streams(self) -> None:
+        self._changes.end_streams()
 
     async def Watch(
         self, request_iterator: AsyncIterator[pb.WatchRequest], context: grpc.aio.ServicerContext
