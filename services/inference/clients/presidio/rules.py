@@ -1,18 +1,27 @@
 """The table's rules over one text."""
 
 from services.inference.clients.presidio.checks import CHECKS
+from services.inference.clients.presidio.prefilter import Prefilter
 from services.inference.clients.presidio.table import Rule, load
 from services.inference.domain.phi.spans import Span
 
 
 class RuleSet:
-    """All compiled rules. Making one costs some 100 ms, using it well under a millisecond for 1,000 characters."""
+    """All compiled rules. Making one costs seconds, using it about a millisecond for 1,000 characters."""
 
     def __init__(self) -> None:
         self.rules: tuple[Rule, ...] = load()
+        self._prefilter = Prefilter(self.rules)
 
     def detect(self, text: str) -> list[Span]:
         """What each rule finds, overlaps included."""
+        spans: list[Span] = []
+        for index in self._prefilter.candidates(text):
+            self._apply(self.rules[index], text, spans)
+        return spans
+
+    def detect_unfiltered(self, text: str) -> list[Span]:
+        """The same by running every rule: what the tests compare with."""
         spans: list[Span] = []
         for rule in self.rules:
             self._apply(rule, text, spans)

@@ -73,7 +73,7 @@ def _documents(body: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         path, value = pending.pop()
         entries = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
         for key, item in entries:
-            if not isinstance(item, dict | list) or (key == "input" and value.get("type", "").endswith("tool_use")):
+            if not isinstance(item, dict | list) or (key == "input" and str(value.get("type")).endswith("tool_use")):
                 continue
             inner = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}"
             if isinstance(item, dict) and (item.get("type") == "document" or _is_reference(key, item)):

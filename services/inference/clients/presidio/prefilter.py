@@ -1,0 +1,75 @@
+"""Which rules can match at all, in one pass of Hyperscan over the text: the others need not run.
+
+Hyperscan reads bytes and knows no Unicode, so it gets an ASCII twin of the text: one character for one character, a letter for
+a letter, a digit for a digit. Patterns lose their ranges beyond ASCII, whose letters the twin has turned into ASCII ones.
+Approximate patterns (HS_FLAG_PREFILTER) may say yes too often, never too seldom.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+import hyperscan
+
+from services.inference.clients.presidio.table import Rule
+
+_FOREIGN_RANGE = re.compile(r"[^\x00-\x7f]-[^\x00-\x7f]")
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
+_CLASSES = {
+    "Lu": "X",
+    "Lt": "X",
+    "Ll": "x",
+    "Lo": "x",
+    "Lm": "x",
+    "Zs": " ",
+    "Zl": "\n",
+    "Zp": "\n",
+    "Pd": "-",
+    "Pi": '"',
+    "Pf": "'",
+}
+
+
+class Prefilter:
+    """Compiled once; `candidates` is for one thread at a time."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
+        self._database.compile(
+            expressions=[_twin_pattern(rule.source).encode() for rule in rules],
+            ids=list(range(len(rules))),
+            elements=len(rules),
+            flags=[flags | (hyperscan.HS_FLAG_CASELESS if rule.pattern.flags & re.IGNORECASE else 0) for rule in rules],
+        )
+        self._scratch = hyperscan.Scratch(self._database)
+
+    def candidates(self, text: str) -> list[int]:
+        """The positions of the rules that may match, in order."""
+        found: list[int] = []
+
+        def matched(rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+            found.append(rule)
+
+        self._database.scan(twin(text).encode(), match_event_handler=matched, scratch=self._scratch)
+        return sorted(found)
+
+
+def twin(text: str) -> str:
+    """The text in ASCII, character by character."""
+    return text if text.isascii() else _FOREIGN.sub(lambda match: _plain(match.group()), text)
+
+
+def _twin_pattern(source: str) -> str:
+    return twin(_FOREIGN_RANGE.sub("", source))
+
+
+@cache
+def _plain(character: str) -> str:
+    base = unicodedata.normalize("NFKD", character)[0]
+    if base.isascii():
+        return base
+    if base.isdigit():
+        return str(unicodedata.digit(base, 0))
+    return _CLASSES.get(unicodedata.category(base), "?")
