@@ -96,10 +96,7 @@ function envoy_on_request(handle)
   metadata:set(NAMESPACE, "request_id", request_id)
   metadata:set(NAMESPACE, "anthropic", is_anthropic(path))
   metadata:set(NAMESPACE, "method", headers:get(":method"))
-  if limit then -- a route of ours, so the path is not a stranger's text
-    metadata:set(NAMESPACE, "limit_bytes", limit)
-    metadata:set(NAMESPACE, "path", path)
-  end
+  if limit then metadata:set(NAMESPACE, "limit_bytes", limit) end
 
   local code = refusal(headers, limit)
   if code then
@@ -129,6 +126,7 @@ local function failure_of_status(status)
         details = decode_object(metadata.details) and metadata.details,
         docs_hint = metadata.docs_hint,
         retryable = metadata.retryable,
+        retry_after = tonumber(metadata.retry_after) and metadata.retry_after,
       }
     end
   end

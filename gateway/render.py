@@ -22,7 +22,8 @@ ACCESS_LOG_FIELDS = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%E3SZ)%",
     "request_id": "%RESP(X-REQUEST-ID)%",
     "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-    "path": "%DYNAMIC_METADATA(hasp.edge:path)%",
+    # The route, not the path: what a caller wrote in the place of an id may be anything.
+    "route": "%ROUTE_NAME%",
     "status": "%RESPONSE_CODE%",
     "duration_ms": "%DURATION%",
     "first_byte_ms": "%RESPONSE_DURATION%",

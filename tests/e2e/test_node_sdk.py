@@ -30,7 +30,7 @@ def test_every_kind_of_call_works(shared_clinic: Clinic, upstream: Upstream, pat
         ("create", ask(patient.sentence)),
         ("stream", ask(f"{patient.sentence}[[sim:chunk=3]]")),
         ("create", ask("Who?[[sim:echo=system]]", system=system)),
-        ("stream", ask(f"Find {patient.name}, MRN {patient.mrn}.[[sim:chunk=2]]", **forced)),
+        ("stream", ask(f"Find patient {patient.name}, MRN {patient.mrn}.[[sim:chunk=2]]", **forced)),
         ("stream", ask(f"How is {patient.name}?", **thinking)),
         ("count_tokens", {"model": MODEL, "messages": turns(patient.sentence)}),
         ("models", {}),

@@ -184,7 +184,10 @@ def test_a_failing_provider_is_raised_as_documented(
     streaming: bool,
 ):
     client = clinic.sdk.with_options(max_retries=0)
-    request: Any = {**HELLO, "messages": [{"role": "user", "content": f"Ask Rosalind Pemberton[[sim:{directive}]]"}]}
+    request: Any = {
+        **HELLO,
+        "messages": [{"role": "user", "content": f"Patient Rosalind Pemberton coughs.[[sim:{directive}]]"}],
+    }
     with pytest.raises(raised) as caught:
         client.messages.create(**request, stream=streaming)
     check(caught.value, status, kind, code)
@@ -204,7 +207,7 @@ def test_the_providers_retry_after_is_handed_on(clinic: Clinic):
 
 
 def test_the_providers_passing_overload_is_not_noticed(clinic: Clinic, upstream: Upstream):
-    upstream.script({"status": 529, "retry_after": 0}, {})
+    upstream.script({"status": 529}, {})
     assert clinic.ask("Hello").stop_reason == "end_turn"
     clinic.wait_until_settled(1)
 

@@ -138,7 +138,7 @@ def test_the_access_log_keeps_what_is_allowed_and_nothing_else(settings: RenderS
         "time": "",
         "request_id": answered.headers["x-request-id"],
         "method": "GET",
-        "path": "/v1/api_keys",
+        "route": "GET /v1/api_keys",
         "status": 200,
         "duration_ms": 0,
         "first_byte_ms": 0,
@@ -147,7 +147,12 @@ def test_the_access_log_keeps_what_is_allowed_and_nothing_else(settings: RenderS
         "bytes_sent": len(answered.content),
         "flags": "-",
     }
-    assert {line["path"] for line in lines} == {"/v1/api_keys", "/v1/messages", None}
+    assert {line["route"] for line in lines} == {
+        "GET /v1/api_keys",
+        "POST /v1/messages",
+        "method_not_allowed /v1/messages",
+        "not_found",
+    }
 
 
 def test_the_admin_interface_is_not_on_the_edges_port(client: httpx.Client, edge: Edge) -> None:

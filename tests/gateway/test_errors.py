@@ -168,6 +168,11 @@ def test_an_operation_that_is_not_built_yet_is_501(client: httpx.Client) -> None
     assert native_error(response)["code"] == "NOT_IMPLEMENTED"
 
 
+def test_when_to_try_again_is_a_header_when_the_service_says_it_in_the_error(client: httpx.Client) -> None:
+    response = failing(client, NATIVE, code=14, message="No.", reason="X", metadata={"retry_after": "5"})
+    assert response.headers["retry-after"] == "5"
+
+
 def test_rate_limit_headers_pass_on_errors_whether_initial_or_trailing(client: httpx.Client) -> None:
     headers = {"retry-after": "7", "x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
     for kind in ("initial", "trailing"):
