@@ -5,6 +5,7 @@ The memory is keyed by a keyed hash of the token with a key of this process' own
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -26,6 +27,7 @@ WELL_FORMED = re.compile(
 """The token forms of the contract. Anything else is refused before any work."""
 
 _DEADLINE = 2.0
+_REPORT_EVERY = 60.0
 
 
 def principal_of(message: pb.Principal) -> Principal:
@@ -88,8 +90,14 @@ class RemoteAuthenticator:
         subjects = [principal.id, *([principal.agent_id] if principal.agent_id else []), *principal.delegation_path]
         return Loaded(value=principal, seq=answer.seq, org_id=principal.org_id, subject_ids=frozenset(subjects))
 
+    async def run(self) -> None:
+        """Report uses every minute until cancelled."""
+        while True:
+            await asyncio.sleep(_REPORT_EVERY)
+            await self.report_uses()
+
     async def report_uses(self) -> None:
-        """Tell identity when keys were last used since the last report. Called every minute or so; a lost report is no harm."""
+        """Tell identity when keys were last used since the last report. A lost report is no harm."""
         uses, self._uses = self._uses, {}
         if uses:
             listed = [

@@ -43,7 +43,7 @@ class Owed:
 
 
 OWED: LiteralString = (
-    "unnest(%(owed_org_id)s::text[], %(owed_topic)s::text[], %(owed_id)s::text[], %(owed_payload)s::bytea[], %(owed_after)s::timestamptz[])"
+    "unnest(%(owed_org_id)b::text[], %(owed_topic)b::text[], %(owed_id)b::text[], %(owed_payload)b::bytea[], %(owed_after)s::timestamptz[])"
     " AS owed (org_id, topic, id, payload, due_at)"
 )
 """The messages of `owed_parameters` as a table, for hand-written statements that have to join it."""

@@ -38,7 +38,7 @@ async def serve() -> None:
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
     servicer.register(server, agreements=agreements, gates=gates, intake=intake, log=log, changes=changes)
-    background = (watch.run, changes.run, answers.run, Sequencer(db).run)
+    background = (watch.run, authenticator.run, changes.run, answers.run, Sequencer(db).run)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     for task in tasks:

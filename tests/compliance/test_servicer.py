@@ -186,7 +186,11 @@ async def test_inference_is_told_of_the_open_gate(
         ("template_version", {"template_version": "1999-01-01"}),
         ("template_version", {"template_version": ""}),
         ("signer_name", {"signer_name": "G"}),
+        ("signer_name", {"signer_name": "   "}),
+        ("signer_name", {"signer_name": "Grace\x00Harper"}),
+        ("signer_name", {"signer_name": "Grace\u202eHarper"}),
         ("signer_title", {"signer_title": ""}),
+        ("signer_title", {"signer_title": "Officer\nof everything"}),
         ("signer_email", {"signer_email": "not an address"}),
         ("accept", {"accept": False}),
     ],
@@ -303,6 +307,7 @@ async def test_the_audit_is_read_page_by_page(
         ("limit", {"limit": 0}),
         ("limit", {"limit": 201}),
         ("action", {"action": "x" * 101}),
+        ("entity_id", {"entity_id": "a\x00"}),
     ],
 )
 async def test_a_query_that_cannot_be_read_is_refused_by_the_name_of_its_parameter(

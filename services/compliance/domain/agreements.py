@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from services.chassis.errors import ValidationFailed
+
 
 class Status(StrEnum):
     """Where an organization, or one of its signatures, stands."""
@@ -45,12 +47,19 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a signer declares."""
+    """What a signer declares. Raises ValidationFailed for a name that is blank or cannot be printed."""
 
     template_version: str
     signer_name: str
     signer_title: str
     signer_email: str
+
+    def __post_init__(self) -> None:
+        for param in ("signer_name", "signer_title", "signer_email"):
+            text: str = getattr(self, param)
+            # It is printed in the agreement: no line breaks, no control or bidirectional marks, no half characters.
+            if not text.strip() or not all(character.isprintable() for character in text):
+                raise ValidationFailed("It is one line of printable text.", param=param)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,10 @@ class AuditServicer(AuditServiceServicer):
         self, request: pb.ListAuditEntriesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAuditEntriesResponse:
         chosen = Filter(
-            action=request.action or None,
-            entity_type=request.entity_type or None,
-            entity_id=request.entity_id or None,
-            actor_id=request.actor_id or None,
+            action=_text(request.action, "action"),
+            entity_type=_text(request.entity_type, "entity_type"),
+            entity_id=_text(request.entity_id, "entity_id"),
+            actor_id=_text(request.actor_id, "actor_id"),
             since=_moment(request.since, "since"),
             until=_moment(request.until, "until"),
         )
@@ -80,6 +80,12 @@ class AuditIntakeServicer(AuditIntakeServiceServicer):
     ) -> intake_pb.AppendEventsResponse:
         await self._intake.append([wire.event(event) for event in request.events])
         return intake_pb.AppendEventsResponse()
+
+
+def _text(value: str, param: str) -> str | None:
+    if "\x00" in value:  # PostgreSQL has no NUL in text
+        raise ValidationFailed("It holds a character that no entry has.", param=param)
+    return value or None
 
 
 def _moment(text: str, param: str) -> datetime | None:

@@ -46,15 +46,15 @@ async def append(connection: psycopg.AsyncConnection, taken: Sequence[Taken]) ->
             "head": [pieces.head for _, pieces in rows],
             "tail": [pieces.tail for _, pieces in rows],
         },
-        binary=True,
     )
 
 
+# %b: psycopg would send bytea in hexadecimal, which costs more than the insert itself.
 _APPEND: LiteralString = """
 INSERT INTO audit_intake (org_id, id, action, entity_type, entity_id, actor_id, created_at, head, tail)
 SELECT * FROM unnest(
-    %(org_id)s::text[], %(id)s::text[], %(action)s::text[], %(entity_type)s::text[], %(entity_id)s::text[], %(actor_id)s::text[],
-    %(created_at)s::timestamptz[], %(head)s::bytea[], %(tail)s::bytea[]
+    %(org_id)b::text[], %(id)b::text[], %(action)b::text[], %(entity_type)b::text[], %(entity_id)b::text[], %(actor_id)b::text[],
+    %(created_at)b::timestamptz[], %(head)b::bytea[], %(tail)b::bytea[]
 )
 ON CONFLICT DO NOTHING
 """

@@ -18,7 +18,7 @@ from services.compliance.store.intake import Taken
 
 # While one statement waits for the disk the next is filled.
 _LANES = 2
-_CALLS_PER_STATEMENT = 64
+_CALLS_PER_STATEMENT = 32
 
 
 class AuditIntake:
