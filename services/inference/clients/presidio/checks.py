@@ -1,6 +1,7 @@
 """What a pattern cannot say: check digits, and words that only look like what was meant.
 
-Each check gets the whole text and the span of the value, and answers whether the detection stands.
+Each check gets the whole text and the span of the value, and answers whether the detection stands, or with the part of it
+that does.
 """
 
 import re
@@ -8,11 +9,19 @@ from collections.abc import Callable
 
 from services.inference.clients.presidio import words
 
-Check = Callable[[str, int, int], bool]
+Check = Callable[[str, int, int], bool | tuple[int, int]]
 
 _MEASURE_AFTER = re.compile(
     r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?)(?![a-z])",
     re.IGNORECASE,
+)
+_PLAIN_FACILITY = re.compile(
+    r"(?:(?:City|General|Community|Regional|Memorial|County|University|State|National|Central|District|Texas|Northern|Southern|Eastern|"
+    r"Western|North|South|East|West|Downtown|Uptown|Midtown|Valley|Lakeside|Riverside|Hillside|Sunrise|Veterans|Children['’]s|Women['’]s|"
+    r"Health|Family|Urban|Metro|Metropolitan|Presbyterian|Methodist|Baptist|Lutheran|Catholic|Providence|Mercy|Sacred|Heart|Good|"
+    r"Samaritan|Hope|Unity|Liberty|Green|Blue|River|Lake|Park|Oak|Pine|Cedar|Maple|Main|Street|Grand|Summit|Harbor|Bay|Ocean|Forest|"
+    r"Spring|Sunset|Golden|Silver|Pacific|Atlantic|Capital|Capitol|Premier|United|First|New|Old|Great|Royal|Queen|King)[ \-]?){1,4}"
+    r"(?:Hospital|Clinic|Medical|Health|Hospice|Infirmary|Rehab|Care|Pharmacy|Urgent|Primary|Cancer|Heart|Surgery|Surgical|Dialysis)"
 )
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD"})
 
@@ -87,8 +96,22 @@ def not_credentials(text: str, start: int, end: int) -> bool:
     return text[start:end].rpartition(", ")[2] not in _CREDENTIALS or words.is_city(text[start:end].rpartition(",")[0])
 
 
-def person(text: str, start: int, end: int) -> bool:
-    return words.may_be_person(text[start:end])
+def person(text: str, start: int, end: int) -> bool | tuple[int, int]:
+    """Without the words of the form around it: "John Smith MRN" is John Smith."""
+    return words.name_within(text, start, end) or False
+
+
+def known_pair(text: str, start: int, end: int) -> bool | tuple[int, int]:
+    """A first name in front of a word that is no ordinary one, or in front of a surname when it is none itself."""
+    name = words.name_within(text, start, end)
+    if not name:
+        return False
+    found = words.words_in(text[name[0] : name[1]])
+    if len(found) < 2 or not words.is_first_name(found[0]) or words.EPONYM_TAIL.match(text, name[1]):
+        return False
+    ordinary = words.is_common(found[-1]) and not words.is_surname(found[-1])
+    either = words.is_common(found[0]) and words.is_common(found[-1]) and not words.is_frequent_name(found[0])
+    return not ordinary and not either and name
 
 
 def first_name(text: str, start: int, end: int) -> bool:
@@ -108,11 +131,30 @@ def surname_first(text: str, start: int, end: int) -> bool:
 
 
 def facility(text: str, start: int, end: int) -> bool:
-    return words.may_be_proper(text[start:end])
+    """At least one proper word, or the name that every second town's has: "City Hospital"."""
+    value = text[start:end]
+    return words.may_be_proper(value) or _PLAIN_FACILITY.match(value) is not None
 
 
 def place(text: str, start: int, end: int) -> bool:
     return words.may_be_proper(text[start:end])
+
+
+def address(text: str, start: int, end: int) -> bool:
+    """Not a quantity: "2 Extra Strength Tylenol 500"."""
+    value = text[start:end]
+    if _MEASURE_AFTER.match(text, end):
+        return False
+    found = [word for word in words.words_in(value) if len(word) > 2]
+    return bool(found) and not any(words.is_medical(word) and not words.is_name(word) for word in found)
+
+
+def street_name(text: str, start: int, end: int) -> bool:
+    return words.may_be_proper(text[start:end].rpartition(" ")[0])
+
+
+def phone_like(text: str, start: int, end: int) -> bool:
+    return 9 <= sum(map(str.isdigit, text[start:end])) <= 13
 
 
 def saint(text: str, start: int, end: int) -> bool:
@@ -132,11 +174,15 @@ CHECKS: dict[str, Check] = {
         not_a_measure,
         not_credentials,
         person,
+        known_pair,
         first_name,
         lower_name,
         surname_first,
         facility,
         place,
         saint,
+        address,
+        street_name,
+        phone_like,
     )
 }

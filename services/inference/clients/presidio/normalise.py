@@ -35,7 +35,7 @@ class View:
     def back(self, start: int, end: int) -> tuple[int, int]:
         if self._offsets is None:
             return start, end
-        return self._offsets[start], self._offsets[end - 1] + 1 if end > start else self._offsets[start]
+        return self._offsets[start], self._offsets[end]
 
     def _normalise(self, original: str) -> None:
         pieces: list[str] = []
@@ -46,12 +46,15 @@ class View:
                 plain = character
             elif _INVISIBLE.match(character):
                 continue
+            elif unicodedata.combining(character) and pieces:
+                pieces[-1] = unicodedata.normalize("NFC", pieces[-1] + character)[: len(pieces[-1])]
+                continue
             else:
                 plain = _PLAIN.get(character) or (_TWINS.get(character) if twins else None) or _folded(character)
             pieces.append(plain)
             offsets.extend([index] * len(plain))
         self.text = "".join(pieces)
-        self._offsets = offsets
+        self._offsets = [*offsets, len(original)]
 
 
 def _folded(character: str) -> str:
@@ -59,7 +62,5 @@ def _folded(character: str) -> str:
     if character.isdigit():
         value = unicodedata.digit(character, None)
         return str(value) if value is not None else character
-    if unicodedata.combining(character):
-        return character
     folded = unicodedata.normalize("NFKC", character)
     return folded if folded and not folded.isspace() else " " if character.isspace() else character

@@ -102,27 +102,29 @@ def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | 
     if words.EPONYM_TAIL.match(text, end) or (words.EPONYM_TAIL.search(stripped) and kind != "FACILITY"):
         return None
     found = [word for word in _WORD.findall(stripped) if len(word) > 1]
-    if not found or any(c.isdigit() for c in stripped) or stripped.islower():
+    if not found or stripped.islower():
         return None
-    judge = {"PERSON": _person, "LOCATION": _location, "FACILITY": _facility}[kind]
-    if not judge(stripped, found, label):
+    if any(c.isdigit() for c in stripped) and kind != "PERSON":
         return None
-    return Span(start, end, kind, _SCORES[kind], "ner")
+    if kind == "PERSON":
+        return _person(text, start, end, found)
+    judge = {"LOCATION": _location, "FACILITY": _facility}[kind]
+    return Span(start, end, kind, _SCORES[kind], "ner") if judge(stripped, found, label) else None
 
 
-def _person(value: str, found: list[str], _label: str) -> bool:
-    if all(words.is_heading(word) or words.is_medical(word) for word in found):
-        return False
+def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
+    """OntoNotes' PERSON takes in titles, drugs and the word in front of a comma: what is left of it has to be a name."""
+    comma = text.rfind(", ", start, end)
+    if comma >= 0 and not words.name_within(text, start, comma):
+        start = comma + 2
+    name = words.name_within(text, start, end)
+    if name is None:
+        return None
     if len(found) == 1:
         word = found[0]
-        if words.is_eponym(word) and not words.is_first_name(word):
-            return False
-        if word.isupper() and len(word) <= 5:
-            return False
-        return words.is_name(word) or not words.is_common(word)
-    if any(words.is_medical(word) and not words.is_name(word) for word in found):
-        return False
-    return any(words.is_name(word) or not words.is_common(word) for word in found)
+        if (words.is_eponym(word) and not words.is_first_name(word)) or (word.isupper() and len(word) <= 5):
+            return None
+    return Span(*name, "PERSON", _SCORES["PERSON"], "ner")
 
 
 def _location(value: str, found: list[str], _label: str) -> bool:

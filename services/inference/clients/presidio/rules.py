@@ -37,5 +37,8 @@ class RuleSet:
                 start, end = match.span()
             if rule.digits and sum(map(str.isdigit, text[start:end])) < rule.digits:
                 continue
-            if check is None or check(text, start, end):
+            stands = check is None or check(text, start, end)
+            if isinstance(stands, tuple):
+                start, end = stands
+            if stands:
                 spans.append(Span(start, end, rule.entity, rule.score, rule.id))

@@ -29,6 +29,24 @@ EPONYM_TAIL = re.compile(
 )
 
 
+_MONTHS = frozenset("january february march april may june july august september october november december".split())  # noqa: SIM905
+_FREQUENT = frozenset(
+    (  # noqa: SIM905 - a list would fill a page
+        "james,john,robert,michael,william,david,richard,charles,joseph,thomas,daniel,paul,mark,donald,george,kenneth,steven,edward,brian,"
+        "ronald,anthony,kevin,jason,gary,larry,frank,scott,eric,stephen,andrew,raymond,jerry,walter,patrick,peter,harold,henry,carl,arthur,"
+        "ryan,joe,jack,albert,jonathan,justin,terry,keith,samuel,ralph,lawrence,nicholas,roy,benjamin,bruce,adam,harry,fred,billy,louis,"
+        "jeremy,aaron,howard,eugene,carlos,russell,victor,martin,jesse,alan,shawn,philip,chris,johnny,antonio,bryan,luis,mike,stanley,"
+        "mary,patricia,linda,barbara,elizabeth,jennifer,maria,susan,margaret,dorothy,lisa,nancy,karen,betty,helen,sandra,donna,carol,ruth,"
+        "sharon,michelle,laura,sarah,kimberly,deborah,jessica,shirley,cynthia,angela,melissa,brenda,amy,anna,rebecca,virginia,kathleen,"
+        "pamela,martha,debra,amanda,stephanie,carolyn,christine,marie,janet,catherine,frances,ann,alice,joyce,diane,julie,heather,teresa,"
+        "doris,gloria,evelyn,jean,cheryl,mildred,katherine,joan,ashley,judith,janice,nicole,judy,christina,kathy,theresa,beverly,denise,"
+        "tammy,irene,jane,lori,rachel,marilyn,andrea,kathryn,louise,sara,anne,jacqueline,wanda,bonnie,julia,ruby,lois,tina,emily,robin,"
+        "peggy,crystal,rose,dawn,grace,olivia,emma,sophia,mia,isabella,ava,ethan,noah,liam,mason,logan,lucas,jacob,oliver,elijah,tom,bob,"
+        "bill,jim,tim,dan,sam,ben,max,leo,nina,ella,clara,vera,nora,iris,ivy,hazel,violet,faith,hope,joy,miles,otto,hugo,felix,oscar"
+    ).split(",")
+)
+
+
 @cache
 def _lists() -> dict[str, frozenset[str]]:
     kinds: dict[str, set[str]] = {kind: set() for kind in "cfspd"}
@@ -36,6 +54,7 @@ def _lists() -> dict[str, frozenset[str]]:
         flags, _, word = line.partition("\t")
         for flag in flags:
             kinds[flag].add(word)
+    kinds["p"].update((_DATA / "places.txt").read_text(encoding="utf-8").splitlines())
     return {kind: frozenset(found) for kind, found in kinds.items()}
 
 
@@ -72,6 +91,11 @@ def is_name(word: str) -> bool:
     return is_first_name(word) or is_surname(word)
 
 
+def is_frequent_name(word: str) -> bool:
+    """A first name that a reader takes for one although it is a word as well."""
+    return _bare(word) in _FREQUENT
+
+
 def is_city(words: str) -> bool:
     return words.lower() in _lists()["p"]
 
@@ -105,6 +129,29 @@ def may_be_person(text: str) -> bool:
     return any(
         not is_heading(word) and (is_name(word) or not is_common(word)) for word in words_in(text) if len(word) > 1
     )
+
+
+def name_within(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The part of a capitalised run that may be a person's name: up to the first word of a form, without edges of them."""
+    first: int | None = None
+    last = start
+    named = False
+    for match in _SPLIT.finditer(text, start, end):
+        word = match.group()
+        form = (is_heading(word) or is_medical(word)) and not (is_name(word) and not word.isupper() and word.lower() not in _MONTHS)
+        if form and len(word) > 1:
+            if first is not None:
+                break
+            continue
+        if first is None:
+            first = match.start()
+        last = match.end()
+        named = named or (len(word) > 1 and (is_name(word) or not is_common(word)))
+    if first is None or not named:
+        return None
+    if last < end and text[last] == ".":
+        last += 1 if text[last - 2 : last - 1] in " ." or last - first <= 2 else 0
+    return first, last
 
 
 def may_be_proper(text: str) -> bool:
