@@ -1,11 +1,10 @@
 """The table of `idempotency.Idempotency`."""
 
-from alembic.operations import Operations
-
+from services.chassis.migrations.schema import Schema
 from services.chassis.migrations.tables import grant_app, tenant
 
 
-def create_idempotency(op: Operations) -> None:
+def create_idempotency(op: Schema) -> None:
     """Claims and kept answers. `answer` is sealed; `key_hash` covers method, path and key."""
     op.execute(
         """

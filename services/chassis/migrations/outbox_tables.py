@@ -1,11 +1,10 @@
 """The outbox: what a service owes its siblings."""
 
-from alembic.operations import Operations
-
+from services.chassis.migrations.schema import Schema
 from services.chassis.migrations.tables import grant_app, tenant
 
 
-def create_outbox(op: Operations) -> None:
+def create_outbox(op: Schema) -> None:
     """The table of `services.chassis.outbox`.
 
     `due_at` is when a row may be claimed next: `-infinity` from the start, the end of the lease while a relay holds it, later after a refusal.

@@ -3,10 +3,10 @@
 The chassis' other tables are beside this file: `outbox_tables`, `idempotency_tables`, `watch_tables`.
 """
 
-from alembic.operations import Operations
+from services.chassis.migrations.schema import Schema
 
 
-def app_role(op: Operations) -> str:
+def app_role(op: Schema) -> str:
     """The role the service's program runs as: it owns nothing and may change no schema."""
     config = op.get_context().config
     if config is None:
@@ -14,7 +14,7 @@ def app_role(op: Operations) -> str:
     return f"hasp_{config.attributes['service']}"
 
 
-def tenant(op: Operations, table: str) -> None:
+def tenant(op: Schema, table: str) -> None:
     """Row-level security by `org_id`, forced for the owner too.
 
     The app sets `hasp.org_id` in each transaction; `*` is the system's own work over all organizations (relay, sweeper,
@@ -28,12 +28,12 @@ def tenant(op: Operations, table: str) -> None:
     )
 
 
-def grant_app(op: Operations, table: str, privileges: str) -> None:
+def grant_app(op: Schema, table: str, privileges: str) -> None:
     """`privileges` as in SQL: `SELECT, INSERT`. Append-only tables get no more than these two."""
     op.execute(f'GRANT {privileges} ON TABLE "{table}" TO "{app_role(op)}"')
 
 
-def append_only(op: Operations, table: str) -> None:
+def append_only(op: Schema, table: str) -> None:
     """A trigger against UPDATE, DELETE and TRUNCATE, beside the grants: it holds for the owner as well."""
     op.execute(
         "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
@@ -48,7 +48,7 @@ def append_only(op: Operations, table: str) -> None:
     )
 
 
-def create_data_keys(op: Operations) -> None:
+def create_data_keys(op: Schema) -> None:
     """The wrapped data keys of `sealing.Sealer`. Deleting a row shreds everything that was sealed under it."""
     op.execute(
         """

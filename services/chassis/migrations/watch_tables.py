@@ -1,11 +1,10 @@
 """The tables of `watch.ChangeLog`, shared by all replicas of the service that owns the facts."""
 
-from alembic.operations import Operations
-
+from services.chassis.migrations.schema import Schema
 from services.chassis.migrations.tables import grant_app
 
 
-def create_watch(op: Operations) -> None:
+def create_watch(op: Schema) -> None:
     """The counter, the newest changes, and who holds a lease until when. They belong to no organization."""
     op.execute(
         """
