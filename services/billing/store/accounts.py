@@ -35,8 +35,9 @@ async def open_account(tx: Tx, org_id: OrgId, *, plan: str, anchor: datetime, fi
         upsert(accounts)
         .values(org_id=org_id, plan=plan, anchor=anchor, cycle_start=first.start, cycle_end=first.end)
         .on_conflict_do_nothing()
+        .returning(accounts.c.org_id)
     )
-    return opened.rowcount == 1
+    return opened.first() is not None
 
 
 async def enter_cycle(tx: Tx, org_id: OrgId, cycle: Cycle, *, plan: str, at: datetime) -> None:
@@ -110,8 +111,9 @@ async def add_overage(tx: Tx, account: Account, *, credits_: Decimal, pack_id: s
             booked_at=at,
         )
         .on_conflict_do_nothing()
+        .returning(entries.c.entry_id)
     )
-    if booked.rowcount == 0:
+    if booked.first() is None:
         return False
     await tx.execute(
         update(cycles)

@@ -98,7 +98,7 @@ DELETE FROM windows USING (
 async def reserve(
     connection: Connection, demands: Sequence[PricedDemand], *, at: datetime, expires: datetime
 ) -> list[Decision | NotJudged]:
-    """Judge a batch; the answers in the order of the demands."""
+    """Judge a batch, no request twice in it; the answers in the order of the demands."""
     order = sorted(range(len(demands)), key=lambda i: (demands[i].demand.org_id, demands[i].demand.principal_id))
     items = [(demands[i], demands[i].demand) for i in order]
     cursor = await connection.execute(
@@ -146,7 +146,7 @@ def _rate_limit(limit: int | None, left: int | None, reset: Decimal | None) -> R
 async def settle(
     connection: Connection, settlements: Sequence[PricedSettlement], *, at: datetime
 ) -> list[Booking | NotJudged]:
-    """Book a batch; the answers in the order of the settlements."""
+    """Book a batch, no request twice in it; the answers in the order of the settlements."""
     order = sorted(range(len(settlements)), key=lambda i: settlements[i].settlement.org_id)
     items = [(settlements[i].settlement, settlements[i].settlement.tokens) for i in order]
     cursor = await connection.execute(

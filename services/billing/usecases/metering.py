@@ -5,7 +5,8 @@ Every call joins the batch of its process. A call that meets an account whose cy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -33,6 +34,9 @@ from services.chassis.errors import ServiceUnavailable
 _ATTEMPTS = 3
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Metering:
@@ -129,12 +133,42 @@ class Metering:
 
     async def _reserve(self, demands: Sequence[PricedDemand]) -> Sequence[Decision | NotJudged]:
         now = self._clock.now()
+
+        async def judge(connection: store.Connection, round_: Sequence[PricedDemand]) -> list[Decision | NotJudged]:
+            return await store.reserve(connection, round_, at=now, expires=now + EXPIRY)
+
+        keys = [(priced.demand.org_id, priced.demand.request_id) for priced in demands]
         async with self._db.hot.connection() as connection:
-            return await store.reserve(connection, demands, at=now, expires=now + EXPIRY)
+            return await _in_rounds(connection, demands, keys, judge)
 
     async def _settle(self, calls: Sequence[Sequence[PricedSettlement]]) -> Sequence[Sequence[Booking | NotJudged]]:
+        now = self._clock.now()
+
+        async def book(connection: store.Connection, round_: Sequence[PricedSettlement]) -> list[Booking | NotJudged]:
+            return await store.settle(connection, round_, at=now)
+
         together = [settlement for settlements in calls for settlement in settlements]
+        keys = [(priced.settlement.org_id, priced.settlement.request_id) for priced in together]
         async with self._db.hot.connection() as connection:
-            answers = await store.settle(connection, together, at=self._clock.now())
-        each = iter(answers)
-        return [[next(each) for _ in settlements] for settlements in calls]
+            answers = iter(await _in_rounds(connection, together, keys, book))
+        return [[next(answers) for _ in settlements] for settlements in calls]
+
+
+async def _in_rounds(
+    connection: store.Connection,
+    items: Sequence[T],
+    keys: Sequence[tuple[str, str]],
+    run: Callable[[store.Connection, Sequence[T]], Awaitable[Sequence[R]]],
+) -> list[R]:
+    """Run a batch so that no request is twice in one statement: a repeat that came with its first goes into the next one, and sees it."""
+    rounds: list[list[int]] = []
+    seen: dict[tuple[str, str], int] = {}
+    for place, key in enumerate(keys):
+        number = seen[key] = seen.get(key, -1) + 1
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(place)
+    answers: dict[int, R] = {}
+    for places in rounds:
+        answers |= zip(places, await run(connection, [items[place] for place in places]), strict=True)
+    return [answers[place] for place in range(len(items))]

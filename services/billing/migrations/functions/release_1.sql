@@ -13,7 +13,8 @@ DECLARE
     hold record;
     held numeric;
     half_second bigint := floor(extract(epoch FROM at) * 2);
-    token record;
+    token_counts bigint[];
+    token_slot bigint;
     tokens_touched boolean;
     slot integer;
 BEGIN
@@ -28,7 +29,7 @@ BEGIN
         held := account.reserved;
         tokens_touched := false;
         IF account.tokens_per_minute IS NOT NULL THEN
-            SELECT * INTO token FROM window_counts(org, 'tokens', half_second, 121);
+            SELECT w.counts, w.slot INTO token_counts, token_slot FROM window_counts(org, 'tokens', half_second, 121) w;
         END IF;
         WHILE i <= n AND org_ids[i] = org LOOP
             -- An owner that renewed meanwhile keeps its hold.
@@ -41,9 +42,9 @@ BEGIN
                 INSERT INTO entries (org_id, entry_id, kind, cycle_start, allotment, reserved, booked_at)
                 VALUES (org, request_ids[i], why, hold.cycle_start, hold.bound, -hold.bound, at);
                 IF account.tokens_per_minute IS NOT NULL THEN
-                    slot := 121 - (token.slot - hold.token_slot);
+                    slot := 121 - (token_slot - hold.token_slot);
                     IF slot BETWEEN 1 AND 121 THEN
-                        token.counts[slot] := greatest(0, token.counts[slot] - hold.tokens);
+                        token_counts[slot] := greatest(0, token_counts[slot] - hold.tokens);
                         tokens_touched := true;
                     END IF;
                 END IF;
@@ -55,7 +56,7 @@ BEGIN
             i := i + 1;
         END LOOP;
         IF tokens_touched THEN
-            PERFORM window_save(org, 'tokens', token.slot, token.counts);
+            PERFORM window_save(org, 'tokens', token_slot, token_counts);
         END IF;
         IF held <> account.reserved THEN
             UPDATE accounts a SET reserved = held WHERE a.org_id = org;
