@@ -402,6 +402,7 @@ class Replica:
     async def __aexit__(self, *exc: object) -> None:
         house = self._house
         await self._channel.close()
+        house.tasks[1].cancel()  # its stream would use up the server's patience
         await self._server.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(15):

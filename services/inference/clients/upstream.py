@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anthropic
 import httpx2
@@ -96,7 +96,7 @@ class Upstream:
             connect=patience.connect, read=patience.silence if stream else patience.answer, write=30.0, pool=10.0
         )
         try:
-            return await self._client.post(
+            response = await self._client.post(
                 path,
                 cast_to=httpx2.Response,
                 content=body,
@@ -107,6 +107,8 @@ class Upstream:
                 stream=stream,
                 stream_cls=anthropic.AsyncStream[object],
             )
+            # `cast_to` decides: the SDK hands out the response itself, read to its end or not.
+            return cast("httpx2.Response", response)
         except anthropic.APITimeoutError:
             raise UpstreamTimeout from None
         except anthropic.APIConnectionError:

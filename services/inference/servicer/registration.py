@@ -16,7 +16,7 @@ from hasp.inference.v1 import (
 from hasp.inference.v1.chat_service_pb2_grpc import add_ChatServiceServicer_to_server
 from hasp.inference.v1.messages_service_pb2_grpc import add_MessagesServiceServicer_to_server
 from hasp.inference.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
-from hasp.inference.v1.phi_service_pb2_grpc import PhiServiceServicer, add_PhiServiceServicer_to_server
+from hasp.inference.v1.phi_service_pb2_grpc import add_PhiServiceServicer_to_server
 from hasp.inference.v1.record_service_pb2_grpc import add_RecordServiceServicer_to_server
 from hasp.inference.v1.settings_service_pb2_grpc import add_SettingsServiceServicer_to_server
 from hasp.watch.v1 import watch_service_pb2
@@ -27,6 +27,7 @@ from services.chassis.watch import ChangeLog, WatchServicer
 from services.inference.servicer.chat import ChatServicer
 from services.inference.servicer.messages import MessagesServicer
 from services.inference.servicer.models import ModelServicer
+from services.inference.servicer.phi import PhiServicer
 from services.inference.servicer.records import RecordServicer
 from services.inference.servicer.settings import SettingsServicer
 from services.inference.usecases.inference import Inference
@@ -49,8 +50,7 @@ def servicers(inference: Inference, changes: ChangeLog, clock: Clock) -> list[Re
         (add_ChatServiceServicer_to_server, ChatServicer(inference.chat, clock)),
         (add_MessagesServiceServicer_to_server, MessagesServicer(inference.messages)),
         (add_ModelServiceServicer_to_server, ModelServicer(inference.models)),
-        # Declared and not built yet: every method answers NOT_IMPLEMENTED.
-        (add_PhiServiceServicer_to_server, PhiServiceServicer()),
+        (add_PhiServiceServicer_to_server, PhiServicer()),
         (add_RecordServiceServicer_to_server, RecordServicer(inference.records)),
         (add_SettingsServiceServicer_to_server, SettingsServicer(inference.settings)),
         (add_WatchServiceServicer_to_server, WatchServicer(changes)),

@@ -7,7 +7,7 @@ whichever was known first; a refusal by the guard gives the reservation back bef
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import grpc.aio
@@ -108,9 +108,7 @@ class Admission:
                 await asyncio.wait([scanning])
                 if scanning.exception() is None:
                     input_bound = bound_after_scan(scanning.result()[0])
-                    wanted = Wanted(
-                        **{n: getattr(wanted, n) for n in Wanted.__dataclass_fields__} | {"input_bound": input_bound}
-                    )
+                    wanted = replace(wanted, input_bound=input_bound)
             reserving = asyncio.create_task(self._metering.reserve(wanted))
             try:
                 decision = await asyncio.shield(reserving)

@@ -23,7 +23,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.why: str | None = None
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def __call__(self, why: str) -> None:
         if self.why is None:
@@ -31,7 +31,7 @@ class Stop:
             for callback in self._callbacks:
                 callback()
 
-    def then(self, callback: Callable[[], None]) -> None:
+    def then(self, callback: Callable[[], object]) -> None:
         self._callbacks.append(callback)
         if self.why is not None:
             callback()
