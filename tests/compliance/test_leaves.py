@@ -93,7 +93,7 @@ def test_the_layout_of_a_leaf_is_the_documented_one() -> None:
     assert "credential_id" not in orjson.loads(leaf)["actor"]
 
 
-def told_with(metadata: dict[str, object]) -> AuditEvent:
+def told_with(metadata: dict[str, Any]) -> AuditEvent:
     values = Struct()
     values.update(metadata)
     return AuditEvent(

@@ -113,6 +113,7 @@ async def test_a_deposed_leader_writes_nothing(db: Database, intake: AuditIntake
         # The old one's lock is lost without its knowledge, as a cut connection's would be.
         await old.execute("SELECT pg_advisory_unlock_all()")
         later = await store.lead(new)
+        assert later is not None
         assert later == epoch + 1
         await intake.append([event(alice.org_id)])
         assert await store.place(old, epoch) == 0

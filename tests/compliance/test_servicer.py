@@ -101,14 +101,14 @@ async def refusal(call: Any) -> tuple[str, dict[str, str]]:
     """Reason and metadata of the refusal that the call ends with."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
-    trailing = dict(failed.value.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])  # pyright: ignore[reportArgumentType]
+    trailing: Any = failed.value.trailing_metadata()
+    status = status_pb2.Status.FromString(dict(trailing)["grpc-status-details-bin"])
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info.reason, dict(info.metadata)
 
 
-def told(org_id: str, clock: FrozenClock, **metadata: object) -> intake_pb.AuditEvent:
+def told(org_id: str, clock: FrozenClock, **metadata: Any) -> intake_pb.AuditEvent:
     values = Struct()
     values.update(metadata)
     return intake_pb.AuditEvent(
