@@ -13,13 +13,15 @@ from sqlalchemy import text
 from services.chassis.access import OrgId
 from services.chassis.database import Tx
 
+# The counter is locked until the commit, and every lease waits for it: a publisher that is stopped in between loses its
+# transaction, or its watchers would lose what they run.
 _PUBLISH = text(
     """
     WITH state AS (UPDATE watch_state SET seq = seq + 1 RETURNING seq),
     change AS (
         INSERT INTO watch_changes (seq, org_id, subject_id, cancel, at) SELECT seq, :org_id, :subject_id, :cancel, :at FROM state
     )
-    SELECT seq, pg_notify('hasp_watch', seq::text) FROM state
+    SELECT seq, pg_notify('hasp_watch', seq::text), set_config('idle_in_transaction_session_timeout', '2s', true) FROM state
     """
 )
 _GRANT = """

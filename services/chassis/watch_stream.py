@@ -132,6 +132,9 @@ class Watch:
                     self._take_pong(response.pong)
                 elif response.HasField("changes"):
                     for change in response.changes.changes:
+                        if change.seq != self.applied_seq + 1:
+                            log.warning("changes are missing", name=self._name, seq=change.seq)
+                            return
                         self._apply(change)
                     outgoing.put_nowait(pb.WatchRequest(applied_seq=self.applied_seq))
                 elif response.HasField("hello"):

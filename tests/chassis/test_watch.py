@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc.aio
 import psycopg
 import pytest
+import sqlalchemy
 from hasp.watch.v1.watch_service_pb2 import DESCRIPTOR, Change
 from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
@@ -259,6 +260,33 @@ async def test_a_watcher_that_was_cut_off_forgets_and_is_told_what_it_missed(own
         assert flushed
         await until_live(watch)
         assert not await remembered.get("key1")
+
+
+async def test_a_gap_in_the_changes_makes_the_watcher_begin_anew(replica: Replica) -> None:
+    flushed: list[bool] = []
+    async with watching_by(replica.channel) as (watch,):
+        watch.on_flush(lambda: flushed.append(True))
+        watch.applied_seq -= 1
+        await replica.revoke("key0")
+        async with asyncio.timeout(5):
+            while not flushed:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        await until_live(watch)
+        assert watch.applied_seq == 1
+
+
+async def test_a_publisher_that_is_stopped_does_not_hold_the_leases_for_long(replica: Replica) -> None:
+    async def publish_and_stop(watch: Watch) -> None:
+        async with replica.db.transaction(ACME) as tx:
+            await replica.changes.publish(tx, org_id=ACME)
+            await asyncio.sleep(1.2)
+            assert not watch.live
+            await until_live(watch, seconds=3)
+
+    async with watching_by(replica.channel) as (watch,):
+        with pytest.raises(sqlalchemy.exc.DBAPIError):
+            await publish_and_stop(watch)
+        assert watch.applied_seq == 0
 
 
 async def test_a_revocation_that_cancels_ends_what_runs(replica: Replica) -> None:
