@@ -48,7 +48,7 @@ async def serve() -> None:
     servicer.register(server, accounts=accounts, budgets=budgets, metering=metering, usages=usages, changes=changes)
     relay = Relay(db, clock, {audit.TOPIC: AuditIntake(compliance).deliver})
     sweeper, thresholds = Sweeper(db, clock, accounts), Thresholds(db, clock, trail)
-    background = (watch.run, changes.run, answers.run, relay.run, sweeper.run, thresholds.run)
+    background = (watch.run, authenticator.run, changes.run, answers.run, relay.run, sweeper.run, thresholds.run)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     for task in tasks:
