@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc.aio
 import psycopg
 import pytest
-import sqlalchemy
+import sqlalchemy.exc
 from hasp.watch.v1.watch_service_pb2 import DESCRIPTOR, Change
 from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
