@@ -14,7 +14,6 @@ from services.inference.domain.errors import ModelRetired
 from services.inference.domain.usage import Usage
 
 _MILLION = Decimal(1_000_000)
-_CACHE_READ_WEIGHT, _CACHE_WRITE_WEIGHT = Decimal("0.1"), Decimal("1.25")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,14 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """What a cached input token counts for in credits, against an uncached one."""
+
+    cache_read: Decimal
+    cache_write: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     id: str
     upstream_id: str
@@ -35,6 +42,7 @@ class Model:
     created_at: str
     ratio: Decimal
     prices: Prices
+    weights: Weights
     needs_opt_in: bool
     retires_at: datetime | None
     recommended_replacement: str | None
@@ -59,8 +67,8 @@ class Model:
         weighed = (
             usage.input_tokens
             + usage.output_tokens
-            + _CACHE_READ_WEIGHT * usage.cache_read_tokens
-            + _CACHE_WRITE_WEIGHT * usage.cache_write_tokens
+            + self.weights.cache_read * usage.cache_read_tokens
+            + self.weights.cache_write * usage.cache_write_tokens
         )
         return int((weighed * self.ratio).quantize(Decimal(1), ROUND_HALF_UP))
 
@@ -76,7 +84,8 @@ class Catalogue:
     def read(cls, path: Path) -> "Catalogue":
         """Raises KeyError or ValueError for a file that is no catalogue."""
         written = orjson.loads(path.read_bytes())
-        return cls(written["version"], [_model(entry) for entry in written["models"]])
+        weights = Weights(**{name: Decimal(weight) for name, weight in written["weights"].items()})
+        return cls(written["version"], [_model(entry, weights) for entry in written["models"]])
 
     def find(self, model_id: str) -> Model | None:
         """Retired ones too: records name them."""
@@ -96,7 +105,7 @@ class Catalogue:
         return model
 
 
-def _model(entry: dict) -> Model:
+def _model(entry: dict, weights: Weights) -> Model:
     prices = entry["price_usd_per_million"]
     return Model(
         id=entry["id"],
@@ -105,6 +114,7 @@ def _model(entry: dict) -> Model:
         created_at=iso(parse_iso(entry["created_at"])),
         ratio=Decimal(entry["credit_ratio"]),
         prices=Prices(**{name: Decimal(prices[name]) for name in ("input", "output", "cache_read", "cache_write")}),
+        weights=weights,
         needs_opt_in=entry["opt_in"] is not None,
         retires_at=parse_iso(entry["retires_at"]) if entry["retires_at"] else None,
         recommended_replacement=entry["recommended_replacement"],

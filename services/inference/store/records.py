@@ -226,6 +226,7 @@ WITH ended AS (
 ), told AS (
     INSERT INTO outbox (org_id, topic, id, payload, due_at)
     SELECT owed.org_id, owed.topic, owed.id, owed.payload, coalesce(owed.due_at, '-infinity') FROM ended CROSS JOIN {OWED}
+    ON CONFLICT DO NOTHING
 )
 SELECT count(*) + (SELECT count(*) FROM records WHERE org_id = %(org_id)s AND request_id = %(request_id)s AND %(audit_id)s = ANY (audit_ids))
   FROM ended
