@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-import protovalidate
 import structlog
 from google.protobuf.message import Message
 from hasp.access.v1 import access_pb2
@@ -29,16 +28,14 @@ from services.chassis.errors import (
     NotImplementedYet,
     ServiceError,
     ServiceUnavailable,
-    ValidationFailed,
 )
 from services.chassis.idempotency import Fresh, Idempotency, Replay
+from services.chassis.incoming import call_of, token_of
+from services.chassis.limits import Limits
 from services.chassis.statuses import abort_with, status_of
-from services.chassis.tls import peer_workload
-from services.chassis.ulids import is_ulid, new_ulid
 
 T = TypeVar("T")
 
-_EDGE = "edge"
 _GRPC_TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 Gate = Callable[[Principal], Awaitable[None]]
@@ -64,7 +61,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._answers = answers
         self._gate = gate
-        self._validator = protovalidate.Validator()
+        self._limits = Limits()
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
         for method in methods.values():
             if method.access is None:
@@ -153,7 +150,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self, method: Method, context: grpc.aio.ServicerContext, answer: Callable[[Call], Awaitable[T]]
     ) -> T:
         started = time.perf_counter()
-        call = self._call_of(method, context)
+        call = call_of(method.name, context, self._clock)
         token = access.current.set(call)
         code, reason = "OK", ""
         try:
@@ -197,27 +194,6 @@ class Boundary(grpc.aio.ServerInterceptor):
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),
             )
 
-    def _call_of(self, method: Method, context: grpc.aio.ServicerContext) -> Call:
-        headers = {
-            key: value if isinstance(value, str) else value.decode("latin-1")
-            for key, value in context.invocation_metadata() or ()
-        }
-        request_id = headers.get("x-request-id", "")
-        if not (request_id.startswith("req_") and is_ulid(request_id[4:])):
-            request_id = f"req_{new_ulid(self._clock)}"
-        remaining = context.time_remaining()
-        workload = peer_workload(context)
-        return Call(
-            method=method.name,
-            request_id=request_id,
-            path=headers.get("x-envoy-original-path", method.name).partition("?")[0],
-            workload=workload,
-            ip_address=_ip_address(headers, workload, context),
-            idempotency_key=headers.get("idempotency-key") or None,
-            headers=headers,
-            deadline=None if remaining is None else time.monotonic() + remaining,
-        )
-
     async def _admit(self, call: Call, method: Method) -> None:
         """Authenticate and hold the contract's access rule against the caller."""
         rule = method.access
@@ -225,7 +201,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             if call.workload not in rule.callers:
                 raise AgentNotPermitted("This process may not call this method.")
             return
-        token = _token(call.headers)
+        token = token_of(call.headers)
         if token is None:
             raise InvalidApiKey
         call.principal = principal = await self._authenticator.authenticate(token)
@@ -243,11 +219,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         """The gate, then the contract's limits."""
         if method.access is not None and method.access.baa and self._gate is not None and call.principal is not None:
             await self._gate(call.principal)
-        violations = self._validator.collect_violations(request, fail_fast=True)
-        if violations:
-            violation = violations[0].proto
-            path = _field_path(violation.field.elements if violation.field else [], method.body_field)
-            raise ValidationFailed(f"{path or 'The request'}: {violation.message}.", param=path or None)
+        self._limits.check(request, method.body_field)
 
     async def _once(
         self,
@@ -301,33 +273,3 @@ async def _send_headers(context: grpc.aio.ServicerContext, call: Call) -> None:
         call.answer_headers.clear()
         call.http_status = None
         await context.send_initial_metadata(tuple(headers))
-
-
-def _token(headers: Mapping[str, str]) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    return headers.get("x-api-key") or None
-
-
-def _ip_address(headers: Mapping[str, str], workload: str | None, context: grpc.aio.ServicerContext) -> str | None:
-    """The caller's address: what the edge saw, and nobody else's word for it."""
-    if workload == _EDGE:
-        return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or None
-    peer = context.peer()
-    if peer.startswith("ipv4:"):
-        return peer[5:].rpartition(":")[0]
-    if peer.startswith("ipv6:"):
-        return peer[5:].rpartition(":")[0].removeprefix("[").removesuffix("]").replace("%5B", "").replace("%5D", "")
-    return None
-
-
-def _field_path(elements: Any, body_field: str) -> str:
-    """`scopes[0].name`, without the request field that the body is bound to."""
-    path = ""
-    for element in elements:
-        path += f".{element.field_name}" if path else element.field_name
-        subscript = element.subscript
-        if subscript is not None:
-            path += f"[{subscript.value}]"
-    return path.removeprefix(f"{body_field}.") if body_field else path
