@@ -64,7 +64,7 @@ async def differences(tx: Tx, org_id: OrgId | None) -> tuple[int, list[str]]:
     rows = await tx.execute(_DIFFERENCES, {"org_id": org_id or ""})
     lines = [
         f"{row.org_id} {row.cycle_start.isoformat() if row.cycle_start else '-'} {row.what}:"
-        f" balance {row.balance:f}, journal {row.journal:f}"
+        f" balance {row.balance.normalize():f}, journal {row.journal.normalize():f}"
         for row in rows
     ]
     return checked, lines
