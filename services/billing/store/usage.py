@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, case, cast, func, null, select
 
 from services.billing.domain.usage import Group, Grouping
 from services.billing.store.tables import settlements
@@ -29,8 +29,8 @@ async def grouped(tx: Tx, org_id: OrgId, start: datetime, end: datetime, groupin
         select(
             key,
             func.count().label("requests"),
-            func.sum(read).label("input_tokens"),
-            func.sum(settlements.c.output_tokens).label("output_tokens"),
+            cast(func.sum(read), BigInteger).label("input_tokens"),
+            cast(func.sum(settlements.c.output_tokens), BigInteger).label("output_tokens"),
             spent,
         )
         .where(settlements.c.org_id == org_id, settlements.c.occurred_at >= start, settlements.c.occurred_at < end)
