@@ -2,7 +2,7 @@
 
     python build_words.py SYMSPELL_DICTIONARY NAMES_FOLDER CITIES_JSON DRUG_PICKLE
 
-One line a word: `flags<TAB>word`; flags: c common English, f first name, s surname, p place, d drug.
+One line a word: `flags<TAB>word`; flags: c common English, k less common English, f first name, s surname, p place, d drug.
 """
 
 import bz2
@@ -12,7 +12,8 @@ import pickle
 import sys
 from pathlib import Path
 
-COMMON_RANK = 62_000
+COMMON_RANK = 25_000
+KNOWN_RANK = 62_000
 SURNAME_RANK = 30_000
 WORLD_CITY = 100_000
 
@@ -24,8 +25,8 @@ def main(dictionary: Path, names: Path, cities: Path, drugs: Path) -> None:
         if len(word) > 1:
             flags.setdefault(word.lower(), set()).add(flag)
 
-    for line in dictionary.read_text(encoding="utf-8-sig").splitlines()[:COMMON_RANK]:
-        add(line.split()[0], "c")
+    for line in dictionary.read_text(encoding="utf-8-sig").splitlines()[:KNOWN_RANK]:
+        add(line.split()[0], "k" if len(flags) >= COMMON_RANK else "c")
     for file in ("dist.female.first", "dist.male.first"):
         for line in (names / file).read_text().splitlines():
             add(line.split()[0], "f")

@@ -16,12 +16,10 @@ _MEASURE_AFTER = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_FACILITY = re.compile(
-    r"(?:(?:City|General|Community|Regional|Memorial|County|University|State|National|Central|District|Texas|Northern|Southern|Eastern|"
-    r"Western|North|South|East|West|Downtown|Uptown|Midtown|Valley|Lakeside|Riverside|Hillside|Sunrise|Veterans|Children['’]s|Women['’]s|"
-    r"Health|Family|Urban|Metro|Metropolitan|Presbyterian|Methodist|Baptist|Lutheran|Catholic|Providence|Mercy|Sacred|Heart|Good|"
-    r"Samaritan|Hope|Unity|Liberty|Green|Blue|River|Lake|Park|Oak|Pine|Cedar|Maple|Main|Street|Grand|Summit|Harbor|Bay|Ocean|Forest|"
-    r"Spring|Sunset|Golden|Silver|Pacific|Atlantic|Capital|Capitol|Premier|United|First|New|Old|Great|Royal|Queen|King)[ \-]?){1,4}"
-    r"(?:Hospital|Clinic|Medical|Health|Hospice|Infirmary|Rehab|Care|Pharmacy|Urgent|Primary|Cancer|Heart|Surgery|Surgical|Dialysis)"
+    r"(?:City|General|Community|Regional|Memorial|County|University|State|Health|Texas) (?:\w{3,14} )?(?:Hospital|Clinic|Medical Cent|Health C)"
+)
+_HOUSES = frozenset(
+    {"General", "Memorial", "Regional", "Presbyterian", "Methodist", "Baptist", "Mercy", "Hospital", "Clinic"}
 )
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD"})
 
@@ -101,14 +99,30 @@ def person(text: str, start: int, end: int) -> bool | tuple[int, int]:
     return words.name_within(text, start, end) or False
 
 
+def strong_person(text: str, start: int, end: int) -> bool | tuple[int, int]:
+    """Behind a label or in front of a verb, two capitalised words that are no words of a form are a name."""
+    name = words.name_within(text, start, end)
+    if name:
+        return name
+    found = words.words_in(text[start:end])
+    return len(found) > 1 and not any(words.is_heading(word) or words.is_medical(word) for word in found)
+
+
 def known_pair(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """A first name in front of a word that is no ordinary one, or in front of a surname when it is none itself."""
     name = words.name_within(text, start, end)
     if not name:
         return False
     found = words.words_in(text[name[0] : name[1]])
-    if len(found) < 2 or not words.is_first_name(found[0]) or words.EPONYM_TAIL.match(text, name[1]):
+    if (
+        len(found) < 2
+        or words.EPONYM_TAIL.match(text, name[1])
+        or any(word.isupper() for word in found if len(word) > 1)
+    ):
         return False
+    if not words.is_first_name(found[0]):
+        foreign = not any(words.is_english(word) or words.is_eponym(word) or words.is_city(word) for word in found)
+        return foreign and name
     ordinary = words.is_common(found[-1]) and not words.is_surname(found[-1])
     either = words.is_common(found[0]) and words.is_common(found[-1]) and not words.is_frequent_name(found[0])
     return not ordinary and not either and name
@@ -131,13 +145,18 @@ def surname_first(text: str, start: int, end: int) -> bool:
 
 
 def facility(text: str, start: int, end: int) -> bool:
-    """At least one proper word, or the name that every second town's has: "City Hospital"."""
-    value = text[start:end]
-    return words.may_be_proper(value) or _PLAIN_FACILITY.match(value) is not None
+    """More than the kind of house: "Cedar Clinic", but not "Pain Clinic" or "Teaching Hospital"."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
+    return any(not words.is_heading(word) and not words.is_medical(word) for word in found) or (
+        _PLAIN_FACILITY.match(text, start, end) is not None
+    )
 
 
 def place(text: str, start: int, end: int) -> bool:
-    return words.may_be_proper(text[start:end])
+    """One proper word, or two that are at least no words of a form: "Cedar Sinai"."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
+    plain = [word for word in found if not words.is_heading(word) and not words.is_medical(word)]
+    return words.may_be_proper(text[start:end]) or len(plain) > 1 or (len(plain) == 1 and found[-1] in _HOUSES)
 
 
 def address(text: str, start: int, end: int) -> bool:
@@ -150,7 +169,7 @@ def address(text: str, start: int, end: int) -> bool:
 
 
 def street_name(text: str, start: int, end: int) -> bool:
-    return words.may_be_proper(text[start:end].rpartition(" ")[0])
+    return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
 
 
 def phone_like(text: str, start: int, end: int) -> bool:
@@ -175,6 +194,7 @@ CHECKS: dict[str, Check] = {
         not_credentials,
         person,
         known_pair,
+        strong_person,
         first_name,
         lower_name,
         surname_first,

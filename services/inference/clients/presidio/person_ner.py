@@ -124,6 +124,8 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
         word = found[0]
         if (words.is_eponym(word) and not words.is_first_name(word)) or (word.isupper() and len(word) <= 5):
             return None
+        if words.is_english(word) and not words.is_name(word):
+            return None
     return Span(*name, "PERSON", _SCORES["PERSON"], "ner")
 
 

@@ -10,7 +10,7 @@ _SPLIT = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SUFFIXES = re.compile(
     r"(?:mab|nib|pril|sartan|statin|olol|azole|cillin|mycin|floxacin|cycline|tidine|prazole|gliptin|gliflozin|glutide|"
     r"triptan|setron|vir|pam|lam|caine|dipine|oxetine|afil|parin|xaban|barbital|sone|solone|onide|"
-    r"itis|osis|emia|aemia|oma|opathy|ectomy|otomy|ostomy|oscopy|plasty|gram|graphy|algia|pnea|uria|plegia|paresis|"
+    r"itis|osis|phagia|phasia|kinesia|esthesia|urea|edema|ostasis|ectasis|emesis|emia|aemia|oma|opathy|ectomy|otomy|ostomy|oscopy|plasty|gram|graphy|algia|pnea|uria|plegia|paresis|"
     r"megaly|penia|cytosis|rrhea|rrhage|trophy|sclerosis|stenosis|philia|phobia|ology|ologist|iatric|iatry)s?\Z"
 )
 # What stands behind an eponym: "Murphy sign", "Wells' criteria", "the Glasgow coma scale".
@@ -49,7 +49,7 @@ _FREQUENT = frozenset(
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
-    kinds: dict[str, set[str]] = {kind: set() for kind in "cfspd"}
+    kinds: dict[str, set[str]] = {kind: set() for kind in "ckfspd"}
     for line in gzip.decompress((_DATA / "words.txt.gz").read_bytes()).decode().splitlines():
         flags, _, word = line.partition("\t")
         for flag in flags:
@@ -72,6 +72,11 @@ def is_common(word: str) -> bool:
     """An ordinary English word, or a medical one; it may be a name as well."""
     word = _bare(word)
     return word in _lists()["c"] or is_medical(word)
+
+
+def is_english(word: str) -> bool:
+    """Common, or at least in the dictionary; many names are."""
+    return is_common(word) or _bare(word) in _lists()["k"]
 
 
 def is_medical(word: str) -> bool:
@@ -138,7 +143,9 @@ def name_within(text: str, start: int, end: int) -> tuple[int, int] | None:
     named = False
     for match in _SPLIT.finditer(text, start, end):
         word = match.group()
-        form = (is_heading(word) or is_medical(word)) and not (is_name(word) and not word.isupper() and word.lower() not in _MONTHS)
+        form = (is_heading(word) or is_medical(word)) and not (
+            is_name(word) and not word.isupper() and word.lower() not in _MONTHS
+        )
         if form and len(word) > 1:
             if first is not None:
                 break
