@@ -289,13 +289,13 @@ async def test_nothing_is_lost_or_stuck_when_relays_are_killed(url: str, db: Dat
         deadline = time.monotonic() + 12
         while time.monotonic() < deadline:
             for _ in range(20):
-                ids += await owe(db, 50)
-                await asyncio.sleep(0.03)
+                ids += await owe(db, 20)
+                await asyncio.sleep(0.05)
             relays[kills % 2].send_signal(signal.SIGKILL)
             await relays[kills % 2].wait()
             relays[kills % 2] = await start()
             kills += 1
-        await until(lambda: _empty(db), 30)
+        await until(lambda: _empty(db), 70)
     finally:
         for relay in relays:
             relay.kill()
