@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 import grpc
 import grpc.aio
@@ -124,27 +124,34 @@ class Watch:
         self._sent.clear()
         self._heard = lease_time()
         responses = self._stub.Watch(_drain(outgoing))
-        pinging = asyncio.create_task(self._ping(outgoing, responses))
+        reading = asyncio.create_task(self._read(responses, outgoing))
+        pinging = asyncio.create_task(self._ping_until_silence(outgoing))
         try:
-            async for response in responses:
-                self._heard = lease_time()
-                if response.HasField("pong"):
-                    self._take_pong(response.pong)
-                elif response.HasField("changes"):
-                    for change in response.changes.changes:
-                        if change.seq != self.applied_seq + 1:
-                            log.warning("changes are missing", name=self._name, seq=change.seq)
-                            return
-                        self._apply(change)
-                    outgoing.put_nowait(pb.WatchRequest(applied_seq=self.applied_seq))
-                elif response.HasField("hello"):
-                    self._flush(response.hello.seq)
-                    outgoing.put_nowait(pb.WatchRequest(applied_seq=self.applied_seq))
+            await asyncio.wait([reading, pinging], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                await reading
         finally:
+            reading.cancel()
             pinging.cancel()
             responses.cancel()
+            await asyncio.gather(reading, pinging, return_exceptions=True)
 
-    async def _ping(self, outgoing: asyncio.Queue[pb.WatchRequest], responses: grpc.aio.StreamStreamCall) -> None:
+    async def _read(self, responses: AsyncIterable[pb.WatchResponse], outgoing: asyncio.Queue[pb.WatchRequest]) -> None:
+        async for response in responses:
+            self._heard = lease_time()
+            if response.HasField("pong"):
+                self._take_pong(response.pong)
+                continue
+            if response.HasField("hello"):
+                self._flush(response.hello.seq)
+            for change in response.changes.changes:
+                if change.seq != self.applied_seq + 1:
+                    log.warning("changes are missing", name=self._name, seq=change.seq)
+                    return
+                self._apply(change)
+            outgoing.put_nowait(pb.WatchRequest(applied_seq=self.applied_seq))
+
+    async def _ping_until_silence(self, outgoing: asyncio.Queue[pb.WatchRequest]) -> None:
         nonce = 0
         while lease_time() - self._heard < _SILENCE_LIMIT:
             nonce += 1
@@ -153,7 +160,6 @@ class Watch:
                 del self._sent[next(iter(self._sent))]
             outgoing.put_nowait(pb.WatchRequest(ping=pb.WatchRequest.Ping(nonce=nonce)))
             await asyncio.sleep(_PING_EVERY)
-        responses.cancel()
 
     def _take_pong(self, pong: pb.WatchResponse.Pong) -> None:
         sent = self._sent.pop(pong.nonce, None)

@@ -238,6 +238,17 @@ async def test_without_a_pong_the_lease_ends_and_it_comes_back(replica: Replica)
         await until_live(watch)
 
 
+async def test_an_owner_that_is_silent_for_long_is_left_and_found_again(replica: Replica) -> None:
+    flushed: list[bool] = []
+    async with watching_by(replica.channel) as (watch,):
+        watch.on_flush(lambda: flushed.append(True))
+        async with replica.db.hot.connection() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM watch_state FOR UPDATE")
+            await asyncio.sleep(2.5)
+        await until_live(watch)
+        assert flushed
+
+
 async def test_a_watcher_that_was_cut_off_forgets_and_is_told_what_it_missed(owner: Owner) -> None:
     cancelled: list[str] = []
     flushed: list[bool] = []
