@@ -1,0 +1,159 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from services.billing.domain.metering import RequestRef
+from services.billing.usecases.accounts import Accounts
+from services.billing.usecases.metering import Metering
+from services.billing.usecases.sweeper import Sweeper
+from services.billing.usecases.usage import Usages
+from services.chassis.access import Principal
+from services.chassis.database import Database
+from services.chassis.errors import ValidationFailed
+from tests.billing.requests import demand, rows, settlement
+from tests.fakes import FrozenClock, principal_of_new_org
+
+CYCLES = "SELECT cycle_start, cycle_end, plan, allotment, overage, used FROM cycles ORDER BY cycle_start"
+
+
+async def test_opening_twice_or_at_once_opens_one_account(accounts: Accounts, db: Database, clock: FrozenClock) -> None:
+    bob = principal_of_new_org(clock)
+    opening = (accounts.open(bob.org_id, plan="developer", opened_at=clock.now()) for _ in range(5))
+    await asyncio.gather(*opening)
+    assert len(await rows(db, bob.org_id, CYCLES)) == 1
+    assert await accounts.reconcile(bob.org_id) == (1, [])
+
+
+async def test_an_unknown_plan_is_refused(accounts: Accounts, clock: FrozenClock) -> None:
+    with pytest.raises(ValidationFailed):
+        await accounts.open(principal_of_new_org(clock).org_id, plan="gold", opened_at=clock.now())
+
+
+async def test_use_after_the_end_enters_the_next_cycle(
+    accounts: Accounts, metering: Metering, usages: Usages, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    first = demand(alice, clock)
+    await metering.reserve(first)
+    await metering.settle([settlement(first, clock.now(), output=10)])
+    clock.advance(timedelta(days=31))
+    # Twenty at once: one of them rolls the account over, all of them are served.
+    decisions = await asyncio.gather(*(metering.reserve(demand(alice, clock)) for _ in range(20)))
+    assert all(decision.reserved for decision in decisions)
+    assert {decision.cycle_end for decision in decisions} == {datetime(2026, 7, 11, 12, tzinfo=UTC)}
+    usage = await usages.get(alice, start=None, end=None, grouping=None)
+    assert (usage.credits.used, usage.credits.reserved) == (0, 20_000)
+    assert [row[5] for row in await rows(db, alice.org_id, CYCLES)] == [10, 0]
+    assert await accounts.reconcile(None) == (1, [])
+
+
+async def test_months_that_nobody_used_are_there_all_the_same(
+    accounts: Accounts, metering: Metering, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    clock.advance(timedelta(days=200))
+    await metering.settle([settlement(demand(alice, clock), clock.now())])
+    cycles = await rows(db, alice.org_id, CYCLES)
+    assert len(cycles) == 7
+    assert all(one[1] == next_[0] for one, next_ in pairwise(cycles))
+    assert cycles[-1][0] <= clock.now() < cycles[-1][1]
+    assert await accounts.reconcile(None) == (1, [])
+
+
+async def test_the_sweeper_rolls_accounts_that_nobody_uses(
+    accounts: Accounts, db: Database, alice: Principal, mallory: Principal, clock: FrozenClock
+) -> None:
+    assert await accounts.roll_overdue() == 0
+    clock.advance(timedelta(days=31))
+    assert await accounts.roll_overdue() == 2
+    assert await accounts.roll_overdue() == 0
+    assert len(await rows(db, mallory.org_id, CYCLES)) == 2
+
+
+async def test_a_request_across_the_end_is_charged_where_it_ended_and_its_hold_returns_where_it_was_taken(
+    accounts: Accounts, metering: Metering, usages: Usages, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    clock.advance(timedelta(days=30, hours=23, minutes=59))
+    before = clock.now()
+    ended_before, ends_after, released = (demand(alice, clock) for _ in range(3))
+    for request in (ended_before, ends_after, released):
+        await metering.reserve(request)
+    clock.advance(timedelta(minutes=2))
+    # The outbox told late: what ended before midnight is last month's.
+    assert await metering.settle([settlement(ends_after, clock.now(), output=7)]) == [0]
+    usage = await usages.get(alice, start=None, end=None, grouping=None)
+    assert (usage.credits.used, usage.credits.reserved) == (7, 2000)
+    assert await metering.settle([settlement(ended_before, before, output=5)]) == [0]
+    await metering.release([RequestRef(released.org_id, released.request_id)])
+    assert [row[5] for row in await rows(db, alice.org_id, CYCLES)] == [5, 7]
+    usage = await usages.get(alice, start=None, end=None, grouping=None)
+    assert (usage.credits.used, usage.credits.reserved) == (7, 0)
+    last_month = await usages.get(alice, start=alice_opened(), end=usage.start, grouping=None)
+    assert (last_month.requests, last_month.by_model[0].credits) == (1, 5)
+    assert await accounts.reconcile(None) == (1, [])
+
+
+def alice_opened() -> datetime:
+    return datetime(2026, 5, 11, 12, tzinfo=UTC)
+
+
+async def test_mixed_months_in_one_batch_are_each_charged_to_their_own(
+    accounts: Accounts, metering: Metering, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    opened = clock.now()
+    clock.advance(timedelta(days=70))
+    ends = [timedelta(days=day) for day in (65, 1, 40, -9, 80, 2, 64, 33)]
+    told = [settlement(demand(alice, clock), opened + end, output=2**place) for place, end in enumerate(ends)]
+    assert await metering.settle(told) == list(range(8))
+    assert [row[5] for row in await rows(db, alice.org_id, CYCLES)] == [2 + 8 + 32, 4 + 128, 1 + 16 + 64]
+    assert await accounts.reconcile(None) == (1, [])
+
+
+async def test_the_allotment_is_used_before_the_overage(
+    accounts: Accounts, metering: Metering, usages: Usages, db: Database, clock: FrozenClock
+) -> None:
+    bob = principal_of_new_org(clock)
+    await accounts.open(bob.org_id, plan="developer", opened_at=clock.now())
+    await accounts.add_overage(bob.org_id, credits_=500, pack_id="pack-1")
+    await accounts.add_overage(bob.org_id, credits_=500, pack_id="pack-1")
+    for output in (999_900, 200, 300):
+        await metering.settle([settlement(demand(bob, clock), clock.now(), output=output)])
+    usage = await usages.get(bob, start=None, end=None, grouping=None)
+    assert usage.credits.limit == 1_000_500
+    assert usage.credits.overage_consumed == 400
+    assert usage.credits.remaining == 100
+    sums = "SELECT sum(source), sum(allotment), sum(overage), sum(used) FROM entries"
+    assert await rows(db, bob.org_id, sums) == [(-1_000_500, 0, 100, 1_000_400)]
+    clock.advance(timedelta(days=31))
+    usage = await usages.get(bob, start=None, end=None, grouping=None)
+    assert (usage.credits.overage, usage.credits.limit) == (0, 1_000_000)
+    assert await accounts.reconcile(None) == (1, [])
+
+
+async def test_a_plan_changes_with_the_next_cycle(
+    accounts: Accounts, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    await accounts.change_plan(alice.org_id, "developer")
+    assert [row[3] for row in await rows(db, alice.org_id, CYCLES)] == [Decimal(10_000_000)]
+    clock.advance(timedelta(days=62))
+    await accounts.roll(alice.org_id)
+    assert [row[2] for row in await rows(db, alice.org_id, CYCLES)] == ["growth", "developer", "developer"]
+    await accounts.change_plan(alice.org_id, "scale")
+    await accounts.change_plan(alice.org_id, "developer")
+    clock.advance(timedelta(days=31))
+    await accounts.roll(alice.org_id)
+    assert [row[2] for row in await rows(db, alice.org_id, CYCLES)][-1] == "developer"
+
+
+async def test_partitions_are_made_for_the_months_to_come(
+    sweeper: Sweeper, metering: Metering, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    # A month that has rows already keeps them where they are.
+    await metering.settle([settlement(demand(alice, clock), clock.now())])
+    await sweeper.tidy()
+    await sweeper.tidy()
+    clock.advance(timedelta(days=31))
+    await metering.settle([settlement(demand(alice, clock), clock.now())])
+    where = "SELECT tableoid::regclass::text FROM settlements ORDER BY request_id"
+    assert await rows(db, alice.org_id, where) == [("settlements_rest",), ("settlements_202606",)]
