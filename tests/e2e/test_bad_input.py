@@ -87,15 +87,16 @@ def test_wrong_routes_and_methods_are_refused_before_anybody_is_asked_for_a_key(
 
 
 @pytest.mark.parametrize("path", ["/v1/ai/chat", "/v1/api_keys", "/v1/compliance/baa/acceptances"])
-@pytest.mark.parametrize("body", ['{"message": ', "[1, 2]", '"text"', "", "\x00", '{"message": 5e', "{'a': 1}"])
+@pytest.mark.parametrize("body", ['{"message": ', "[1, 2]", '"text"', "\x00", '{"message": 5e', "{'a': 1}"])
 def test_a_body_that_is_no_json_object_is_malformed(shared_clinic: Clinic, path: str, body: str):
     answer = shared_clinic.http.post(path, content=body, headers={"content-type": "application/json"})
-    if body == "" and answer.status_code != 400:
-        pytest.fail(answer.text)
-    assert answer.json()["error"]["code"] in ("MALFORMED_JSON", "VALIDATION_FAILED")
-    check(answer, answer.status_code, answer.json()["error"]["code"])
-    if body:
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "MALFORMED_JSON")
+    check(answer, 400, "MALFORMED_JSON")
+
+
+@pytest.mark.parametrize(("path", "status", "param"), [("/v1/ai/chat", 400, "message"), ("/v1/api_keys", 422, "name")])
+def test_no_body_is_a_body_without_fields(shared_clinic: Clinic, path: str, status: int, param: str):
+    answer = shared_clinic.http.post(path, headers={"content-type": "application/json"})
+    check(answer, status, "VALIDATION_FAILED", param)
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
@@ -118,7 +119,7 @@ def test_a_messages_body_that_is_no_json_object_is_malformed(
         ({"model": "gpt-4o"}, "VALIDATION_FAILED", "model"),
         ({"model": ""}, "VALIDATION_FAILED", "model"),
         ({"message": 5}, "MALFORMED_JSON", None),
-        ({"stream": "yes"}, "MALFORMED_JSON", None),
+        ({"stream": "perhaps"}, "MALFORMED_JSON", None),
         ({"max_tokens": "many"}, "MALFORMED_JSON", None),
         ({"system": ["a"]}, "MALFORMED_JSON", None),
     ],
@@ -289,7 +290,7 @@ def test_internal_headers_of_a_caller_are_ignored(shared_clinic: Clinic):
     assert answer.headers["x-request-id"] != "req_" + "0" * 26
 
 
-@pytest.mark.parametrize("token", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer \u00e9"])
+@pytest.mark.parametrize("token", ["", "Bearer", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer \u00e9"])
 def test_a_missing_or_malformed_token_is_one_and_the_same_401(shared_clinic: Clinic, token: str):
     with shared_clinic.http_with(None) as http:
         answers = [

@@ -49,6 +49,8 @@ class PresidioPool:
         self._scans = 0
         self._stopped = True
         self._background: set[asyncio.Task[Any]] = set()
+        # When all workers die at once, one of those who notice loads the model again, not each.
+        self._refilling = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -183,18 +185,19 @@ class PresidioPool:
 
     async def _refill(self) -> None:
         """Back to full strength; with a new first process when the old one has died."""
-        while len(self._workers) < self._size and not self._stopped:
-            try:
-                if self._nursery is None or not self._nursery.alive:
-                    for worker in list(self._workers):
-                        self._dismiss(worker)
-                    if self._nursery:
-                        self._nursery.kill()
-                    self._nursery = await Nursery.start(self._settings.load_seconds)
-                await self._hire()
-            except PhiGuardUnavailable:
-                _log.exception("phi workers could not be started")
-                await asyncio.sleep(_RESTART_SECONDS)
+        async with self._refilling:
+            while len(self._workers) < self._size and not self._stopped:
+                try:
+                    if self._nursery is None or not self._nursery.alive:
+                        for worker in list(self._workers):
+                            self._dismiss(worker)
+                        if self._nursery:
+                            self._nursery.kill()
+                        self._nursery = await Nursery.start(self._settings.load_seconds)
+                    await self._hire()
+                except PhiGuardUnavailable:
+                    _log.exception("phi workers could not be started")
+                    await asyncio.sleep(_RESTART_SECONDS)
 
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
