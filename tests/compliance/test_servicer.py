@@ -1,6 +1,9 @@
+import asyncio
 import base64
 import secrets
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -373,3 +376,40 @@ async def test_what_is_not_built_yet_says_so_after_the_caller_is_admitted(edge: 
     }[who]
     assert {(await refusal(call))[0] for call in readable} == {expected[0]}
     assert {(await refusal(call))[0] for call in webhook} == {expected[1]}
+
+
+async def test_signatures_are_listed_page_by_page(edge: grpc.aio.Channel, clock: FrozenClock) -> None:
+    baa = BaaServiceStub(edge)
+    signed = []
+    for _ in range(3):
+        answer = await baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice"))
+        signed.append(answer.data.id)
+        clock.advance(timedelta(seconds=1))
+    first = await baa.ListAcceptances(baa_pb.ListAcceptancesRequest(limit=2), **as_("alice"))
+    assert [item.id for item in first.data] == [signed[2], signed[1]]
+    assert first.meta.has_more
+    request = baa_pb.ListAcceptancesRequest(limit=2, cursor=first.meta.next_cursor.string_value)
+    second = await baa.ListAcceptances(request, **as_("alice"))
+    assert [item.id for item in second.data] == [signed[0]]
+    assert not second.meta.has_more
+    broken = baa.ListAcceptances(baa_pb.ListAcceptancesRequest(cursor="YWJj"), **as_("alice"))
+    assert (await refusal(broken))[1]["param"] == "cursor"
+
+
+async def test_throughput_of_the_intake(inference: grpc.aio.Channel, clock: FrozenClock, alice: Principal) -> None:
+    """A figure, with a floor far below it: mTLS, boundary and client share two cores with PostgreSQL."""
+    intake = AuditIntakeServiceStub(inference)
+    calls = [
+        intake_pb.AppendEventsRequest(events=[told(alice.org_id, clock, model="m", input_tokens=7) for _ in range(100)])
+        for _ in range(100)
+    ]
+
+    async def caller() -> None:
+        while calls:
+            await intake.AppendEvents(calls.pop(), timeout=30)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(8)))
+    rate = 10_000 / (time.perf_counter() - started)
+    print(f"over gRPC, 8 callers × 100: {rate:.0f} acknowledged/s")
+    assert rate > 300
