@@ -401,7 +401,7 @@ class Replica:
 
     async def __aexit__(self, *exc: object) -> None:
         house = self._house
-        await self._channel.close()
+        await self._channel.close(None)
         house.tasks[1].cancel()  # its stream would use up the server's patience
         await self._server.stop()
         with suppress(TimeoutError):
@@ -410,6 +410,6 @@ class Replica:
         for task in house.tasks:
             task.cancel()
         await asyncio.gather(*house.tasks, return_exceptions=True)
-        await self._own.close()
+        await self._own.close(None)
         await self._upstream.close()
         await house.db.close()

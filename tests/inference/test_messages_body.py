@@ -30,6 +30,17 @@ def test_what_is_no_json_object_is_malformed(raw: bytes) -> None:
     assert caught.value.reason == "MALFORMED_JSON"
 
 
+@pytest.mark.parametrize(("depth", "passes"), [(90, True), (101, False), (1000, False)])
+def test_a_body_that_nests_too_deeply_is_refused(depth: int, *, passes: bool) -> None:
+    raw = b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+    if passes:
+        messages_body.parse(raw)
+        return
+    with pytest.raises(ServiceError) as caught:
+        messages_body.parse(raw)
+    assert caught.value.reason == "VALIDATION_FAILED"
+
+
 @pytest.mark.parametrize("field", ["model", "max_tokens", "messages"])
 def test_a_missing_field_is_named(field: str) -> None:
     assert refusal({name: value for name, value in GOOD.items() if name != field}) == ("VALIDATION_FAILED", field)

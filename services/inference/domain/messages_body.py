@@ -49,17 +49,36 @@ CREATE_PARAMETERS = _SHARED | {
 
 _ROLES = ("user", "assistant", "system")
 _LARGEST = 2**31 - 1
+_DEEPEST = 100
 
 
 def parse(raw: bytes) -> dict[str, Any]:
-    """Raises MalformedJson for anything but one JSON object in UTF-8."""
+    """Raises MalformedJson for anything but one JSON object in UTF-8, ValidationFailed when it nests too deeply."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise MalformedJson("The body is not valid JSON.") from None
     if not isinstance(body, dict):
         raise MalformedJson("The body must be a JSON object.")
+    _check_depth(raw, body)
     return body
+
+
+def _check_depth(raw: bytes, body: dict[str, Any]) -> None:
+    """Everything after this may recurse over the body."""
+    if raw.count(b"[") + raw.count(b"{") <= _DEEPEST:
+        return
+    level: list[Any] = [body]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValidationFailed(f"The body nests more deeply than {_DEEPEST} levels.")
 
 
 def check_create(body: Mapping[str, Any]) -> None:
