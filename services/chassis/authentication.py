@@ -79,8 +79,9 @@ class RemoteAuthenticator:
 
     async def _load(self, digest: bytes) -> Loaded[Principal]:
         try:
+            # Waits out a restart of identity's, when the channel would still be pausing between two attempts to connect.
             answer = await self._stub.Authenticate(
-                pb.AuthenticateRequest(token=self._loading[digest][1]), timeout=_DEADLINE
+                pb.AuthenticateRequest(token=self._loading[digest][1]), timeout=_DEADLINE, wait_for_ready=True
             )
         except grpc.aio.AioRpcError as failure:
             if reason_of(failure) == InvalidApiKey.reason:
