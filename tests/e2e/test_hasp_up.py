@@ -1,6 +1,5 @@
 """`hasp up` as a person runs it: ready, used, stopped, started again, killed."""
 
-import json
 import os
 import signal
 import socket
@@ -59,6 +58,18 @@ class Running:
         lines = (self.here.state / "dev.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
+    def get(self, path: str, key: str | None = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key or self.variables['HASP_API_KEY']}"}
+        return httpx.get(self.variables["HASP_BASE_URL"] + path, headers=headers, trust_env=False)
+
+    def ask(self) -> httpx.Response:
+        return httpx.post(
+            self.variables["HASP_BASE_URL"] + "/v1/messages",
+            json={"model": "claude-sonnet-4-6", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]},
+            headers={"x-api-key": self.variables["HASP_API_KEY"]},
+            trust_env=False,
+        )
+
     def family(self) -> list[psutil.Process]:
         """Every process below this one, wherever it put itself."""
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -78,11 +89,15 @@ def gone(processes: list[psutil.Process]) -> bool:
     return all(process.status() == psutil.STATUS_ZOMBIE for process in alive if process.is_running())
 
 
-def ask(variables: dict[str, str], base_url: str) -> httpx.Response:
-    body = {"model": "claude-sonnet-4-6", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
-    return httpx.post(
-        f"{base_url}/v1/messages", json=body, headers={"x-api-key": variables["HASP_API_KEY"]}, trust_env=False
-    )
+def assert_billing_comes_back(running: Running) -> None:
+    (billing,) = [each for each in running.family() if each.cmdline()[-1] == "services.billing"]
+    billing.kill()
+    billing.wait(10)
+    deadline = time.monotonic() + 60
+    while running.get("/v1/usage").status_code != 200:
+        assert time.monotonic() < deadline, running.output.read_text()
+        time.sleep(0.3)
+    assert "billing ended with -9" in running.output.read_text()
 
 
 def test_it_starts_answers_stops_and_leaves_nothing_behind(here: Here):
@@ -91,15 +106,12 @@ def test_it_starts_answers_stops_and_leaves_nothing_behind(here: Here):
     assert (here.state / "dev.env").stat().st_mode & 0o777 == 0o600
     assert variables["HASP_BASE_URL"] == f"http://127.0.0.1:{here.port}"
     assert "SIMULATOR" in first.output.read_text()
-    assert ask(variables, variables["HASP_BASE_URL"]).status_code == 200
+    assert first.ask().status_code == 200
 
     org_id = here.hasp("org", "create", "Second Clinic", "--plan", "growth")
     user_id = here.hasp("user", "create", org_id, "owner@second.example", "--name", "Second Owner", "--role", "owner")
     key = here.hasp("key", "create", org_id, user_id, "--scope", "control:read")
-    keys = httpx.get(
-        f"{variables['HASP_BASE_URL']}/v1/api_keys", headers={"authorization": f"Bearer {key}"}, trust_env=False
-    )
-    assert keys.json()["data"][0]["scopes"] == ["control:read"]
+    assert first.get("/v1/api_keys", key).json()["data"][0]["scopes"] == ["control:read"]
 
     family = first.family()
     os.killpg(first.process.pid, signal.SIGINT)  # what Ctrl-C sends: to all of the terminal's foreground
@@ -109,7 +121,9 @@ def test_it_starts_answers_stops_and_leaves_nothing_behind(here: Here):
 
     second = Running(here)
     assert second.variables == variables, "the same organization and key as before"
-    assert ask(second.variables, variables["HASP_BASE_URL"]).status_code == 200
+    assert second.ask().status_code == 200
+    assert_billing_comes_back(second)
+
     family = second.family()
     second.process.kill()
     second.process.wait()
@@ -125,23 +139,3 @@ def test_a_taken_port_is_told_at_once(here: Here):
     assert told.returncode == 1
     assert "HASP_PORT" in told.stderr
     assert not (here.state / "dev.env").exists()
-
-
-def test_a_service_that_dies_is_started_again(here: Here):
-    running = Running(here)
-    (billing,) = [each for each in running.family() if each.cmdline()[-1] == "services.billing"]
-    billing.kill()
-    deadline = time.monotonic() + 60
-    usage = None
-    while usage is None or usage.status_code != 200:
-        assert time.monotonic() < deadline, running.output.read_text()
-        time.sleep(0.3)
-        usage = httpx.get(
-            f"{running.variables['HASP_BASE_URL']}/v1/usage",
-            headers={"authorization": f"Bearer {running.variables['HASP_API_KEY']}"},
-            trust_env=False,
-        )
-    assert json.loads(usage.text)["success"] is True
-    assert "billing ended with -9" in running.output.read_text()
-    running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(60) == 0
