@@ -108,6 +108,7 @@ class Relay:
     """Delivers the rows of its topics. Any number of replicas share the work; topics do not wait for each other.
 
     `lease` is how long a claim holds, thus how late a row can be after a relay was killed. A delivery may take half of it.
+    `gather` is how long a topic rests after a batch that was not full: a busy service then makes few large batches of many small ones.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Relay:
         max_batch: int = 500,
         lease: timedelta = timedelta(seconds=10),
         poll: timedelta = timedelta(milliseconds=100),
+        gather: timedelta = timedelta(0),
     ) -> None:
         self._db = db
         self._clock = clock
@@ -126,6 +128,7 @@ class Relay:
         self._max_batch = max_batch
         self._lease = lease
         self._poll = poll.total_seconds()
+        self._gather = gather.total_seconds()
         self._news = {topic: asyncio.Event() for topic in deliver}
 
     def wake(self) -> None:
@@ -162,6 +165,8 @@ class Relay:
                 await asyncio.sleep(pause)
             else:
                 limit, pause = min(self._max_batch, limit * 4), 0.0
+                if len(rows) < self._max_batch:
+                    await asyncio.sleep(self._gather)
 
     async def _attempt(self, topic: str, rows: Sequence[OutboxRow]) -> _Outcome:
         try:

@@ -1,6 +1,7 @@
 """The inference service: `python -m services.inference` serves, `… migrate` brings its database up to date."""
 
 import sys
+from datetime import timedelta
 
 from services.chassis import logs, migrations
 from services.chassis.authentication import RemoteAuthenticator
@@ -46,7 +47,9 @@ async def serve() -> None:
         own=Watch(own, name="inference"),
     )
     agreements, metering = Compliance(compliance), Billing(billing)
-    relay = Relay(db, clock, {SETTLE_TOPIC: metering.settle, "compliance.audit": agreements.append})
+    relay = Relay(
+        db, clock, {SETTLE_TOPIC: metering.settle, "compliance.audit": agreements.append}, gather=timedelta(milliseconds=25)
+    )
     pool = PresidioPool(PoolSettings(workers=settings.phi_workers))
     upstream = Upstream(
         api_key=settings.anthropic_api_key.get_secret_value(),
