@@ -165,7 +165,9 @@ def address(text: str, start: int, end: int) -> bool:
     if _MEASURE_AFTER.match(text, end):
         return False
     found = [word for word in words.words_in(value) if len(word) > 2]
-    return bool(found) and not any(words.is_medical(word) and not words.is_name(word) for word in found)
+    if not found or all(word.isupper() or words.is_heading(word) for word in found):
+        return False
+    return not any(words.is_medical(word) and not words.is_name(word) for word in found)
 
 
 def street_name(text: str, start: int, end: int) -> bool:

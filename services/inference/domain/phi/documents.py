@@ -71,9 +71,10 @@ def _documents(body: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     pending: list[tuple[str, Any]] = [(key, body[key]) for key in ("system", "messages") if key in body]
     while pending:
         path, value = pending.pop()
+        tool_use = isinstance(value, dict) and str(value.get("type")).endswith("tool_use")
         entries = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
         for key, item in entries:
-            if not isinstance(item, dict | list) or (key == "input" and str(value.get("type")).endswith("tool_use")):
+            if not isinstance(item, dict | list) or (key == "input" and tool_use):
                 continue
             inner = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}"
             if isinstance(item, dict) and (item.get("type") == "document" or _is_reference(key, item)):

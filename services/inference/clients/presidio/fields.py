@@ -1,0 +1,121 @@
+"""Values of named fields: `date of birth: …` on a line of its own, and the columns of a table with a header.
+
+A JSON object reaches the scanner as such lines, and so do forms, YAML and FHIR resources. CSV and other tables are read
+column by column. The names of the fields are in `fields.toml`.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.inference.clients.presidio import words
+from services.inference.domain.phi.json_text import words as key_words
+from services.inference.domain.phi.spans import Span
+
+_SCORE = 0.9
+_LINE = re.compile(
+    r"^[ \t>*\-|]{0,6}([A-Za-z][A-Za-z0-9 /_\-.()#']{1,48}?)[ \t]*[:=][ \t]*([^\s\[{][^\n]{0,119})$", re.MULTILINE
+)
+_VALUE_END = re.compile(r"(?<=\w)[.;] |[ \t]{2,}|\t| \| ")
+_DELIMITERS = (",", "\t", ";", "|")
+_NOTHING = frozenset(
+    {"", "none", "null", "n/a", "na", "unknown", "-", "--", "not provided", "not on file", "true", "false", "declined"}
+)
+_TABLE_LINES = 2_000
+
+
+def _load() -> dict[str, str]:
+    table = tomllib.loads(Path(__file__).with_name("fields.toml").read_text(encoding="utf-8"))
+    return {name: entity for entity, names in table.items() for name in names}
+
+
+_FIELDS = _load()
+
+
+def field_values(text: str) -> list[Span]:
+    """Detections by the name of the field alone."""
+    spans = list(_lines(text))
+    if "\n" in text:
+        spans += _tables(text)
+    return spans
+
+
+def _lines(text: str) -> Iterator[Span]:
+    for match in _LINE.finditer(text):
+        entity = _entity(match[1])
+        if entity is None:
+            continue
+        start, end = match.span(2)
+        if stop := _VALUE_END.search(text, start, end):
+            end = stop.start()
+        if _plausible(entity, match[1], text[start:end]):
+            yield Span(start, end, entity, _SCORE, "field")
+
+
+def _tables(text: str) -> Iterator[Span]:
+    """Rows below a header in which at least two columns are fields of the table."""
+    columns: list[tuple[str, str | None]] = []
+    delimiter = ""
+    start = 0
+    for line in text.split("\n")[:_TABLE_LINES]:
+        cells = _cells(line, delimiter) if delimiter else []
+        if columns and len(cells) == len(columns):
+            for (left, right), (name, entity) in zip(cells, columns, strict=True):
+                if entity and _plausible(entity, name, line[left:right]):
+                    yield Span(start + left, start + right, entity, _SCORE, "column")
+        else:
+            columns, delimiter = _header(line)
+        start += len(line) + 1
+
+
+def _header(line: str) -> tuple[list[tuple[str, str | None]], str]:
+    for delimiter in _DELIMITERS:
+        if delimiter in line:
+            names = [line[left:right] for left, right in _cells(line, delimiter)]
+            columns = [(name, _entity(name) or ("PERSON" if name.lower() == "name" else None)) for name in names]
+            if sum(entity is not None for _, entity in columns) >= 2:
+                return columns, delimiter
+    return [], ""
+
+
+def _cells(line: str, delimiter: str) -> list[tuple[int, int]]:
+    """The spans of a row's cells without blanks and quotes; a delimiter within quotes does not part."""
+    cells: list[tuple[int, int]] = []
+    start, quoted = 0, False
+    for index, character in enumerate(line + delimiter):
+        if character == '"':
+            quoted = not quoted
+        elif character == delimiter and (not quoted or index == len(line)):
+            cell = line[start:index]
+            bare = cell.strip(" \t\r\"'")
+            left = start + (cell.index(bare) if bare else 0)
+            cells.append((left, left + len(bare)))
+            start = index + 1
+    return cells
+
+
+def _entity(name: str) -> str | None:
+    parts = key_words(name.strip(" \t\"'*").replace(" ", "_")).lower().replace("_", " ").split()
+    for length in (3, 2, 1):
+        if len(parts) >= length and (entity := _FIELDS.get(" ".join(parts[-length:]))):
+            return entity
+    return None
+
+
+def _plausible(entity: str, name: str, value: str) -> bool:
+    if value.strip().lower() in _NOTHING or len(value) < 2:
+        return False
+    found = words.words_in(value)
+    if entity == "PERSON":
+        named = [word for word in found if not words.is_heading(word) and not words.is_medical(word)]
+        surely = name.lower().endswith(("name", "given", "family")) or words.name_within(value, 0, len(value))
+        return len(value) <= 60 and bool(named) and len(found) <= 6 and bool(surely)
+    if entity == "STREET_ADDRESS":
+        proper = any(word[0].isupper() and not words.is_heading(word) for word in found)
+        return bool(found) and len(value) <= 100 and (proper or any(map(str.isdigit, value)))
+    if entity == "LOCATION":
+        return bool(found) and len(value) <= 60 and len(found) <= 5
+    if entity == "EMAIL_ADDRESS":
+        return "@" in value
+    return len(value) <= 40 and any(map(str.isdigit, value))
