@@ -149,7 +149,7 @@ async def test_pages_stay_what_they_were_while_entries_arrive(
     assert [entry.seq for entry in [*first, *second, *third]] == [6, 5, 4, 3, 2, 1, 0]
 
 
-async def test_complance_records_its_own_events_with_their_effect_or_not_at_all(
+async def test_compliance_records_its_own_events_with_their_effect_or_not_at_all(
     db: Database, log: AuditLog, alice: Principal
 ) -> None:
     trail = IntakeTrail(clock=_Noon())
