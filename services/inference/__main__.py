@@ -1,5 +1,6 @@
 """The inference service: `python -m services.inference` serves, `… migrate` brings its database up to date."""
 
+import asyncio
 import sys
 from datetime import timedelta
 
@@ -33,6 +34,8 @@ from services.inference.usecases.runs import LEASE
 async def serve() -> None:
     settings = load(Settings)
     logs.configure("inference", settings.log_level)
+    pool = PresidioPool(PoolSettings(workers=settings.phi_workers))
+    loading = asyncio.create_task(pool.start())  # the model, in a process of its own, beside all that follows
     db, clock = Database(settings.database_url.get_secret_value()), SystemClock()
     await db.open()
     tls = Tls.from_dir(settings.tls_dir, "inference")
@@ -48,9 +51,11 @@ async def serve() -> None:
     )
     agreements, metering = Compliance(compliance), Billing(billing)
     relay = Relay(
-        db, clock, {SETTLE_TOPIC: metering.settle, "compliance.audit": agreements.append}, gather=timedelta(milliseconds=25)
+        db,
+        clock,
+        {SETTLE_TOPIC: metering.settle, "compliance.audit": agreements.append},
+        gather=timedelta(milliseconds=25),
     )
-    pool = PresidioPool(PoolSettings(workers=settings.phi_workers))
     upstream = Upstream(
         api_key=settings.anthropic_api_key.get_secret_value(),
         base_url=settings.anthropic_base_url,
@@ -83,7 +88,7 @@ async def serve() -> None:
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     for add, servicer in servicers(inference, ground.changes, clock):
         server.add(add, servicer)
-    await pool.start()
+    await loading
     # The lease stands before the first request can: its record must never look abandoned.
     await owners.renew(db, inference.runs.owner_id, LEASE)
     tasks = [

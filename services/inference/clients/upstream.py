@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
-import anthropic
 import httpx2
 import orjson
 
@@ -37,12 +36,16 @@ class Upstream:
     """One connection pool for the process."""
 
     def __init__(self, *, api_key: str, base_url: str | None, patience: Patience | None = None) -> None:
+        # Importing the SDK takes 1.6 s of a core: when this is built, the PHI model is loading on another one.
+        import anthropic
+
         self._patience = patience or Patience()
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=anthropic.DefaultAsyncHttpxClient(
+            # The SDK's other transport costs three times as much with sixteen requests under way.
+            http_client=anthropic.DefaultAioHttpClient(
                 limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=30),
                 # Nothing of the environment steers where PHI goes; the provider's redirects are not followed.
                 trust_env=False,
@@ -91,6 +94,8 @@ class Upstream:
         raise AssertionError("unreachable")
 
     async def _try(self, path: str, body: bytes, headers: Mapping[str, str], *, stream: bool) -> httpx2.Response:
+        import anthropic
+
         patience = self._patience
         timeout = httpx2.Timeout(
             connect=patience.connect, read=patience.silence if stream else patience.answer, write=30.0, pool=10.0
