@@ -2,7 +2,8 @@
 
 Hyperscan reads bytes and knows no Unicode, so it gets an ASCII twin of the text: one character for one character, a letter for
 a letter, a digit for a digit. Patterns lose their ranges beyond ASCII, whose letters the twin has turned into ASCII ones.
-Approximate patterns (HS_FLAG_PREFILTER) may say yes too often, never too seldom.
+Approximate patterns (HS_FLAG_PREFILTER) may say yes too often, never too seldom; so may a repeat without its upper bound, which
+compiles many times faster.
 """
 
 import re
@@ -14,7 +15,9 @@ import hyperscan
 
 from services.inference.clients.presidio.table import Rule
 
+_GROUP = 15  # rules to a database: all in one compile twice as long and scan no faster
 _FOREIGN_RANGE = re.compile(r"[^\x00-\x7f]-[^\x00-\x7f]")
+_BOUNDED = re.compile(r"\{(\d+),\d+\}")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _CLASSES = {
     "Lu": "X",
@@ -35,15 +38,7 @@ class Prefilter:
     """Compiled once; `candidates` is for one thread at a time."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
-        self._database.compile(
-            expressions=[_twin_pattern(rule.source).encode() for rule in rules],
-            ids=list(range(len(rules))),
-            elements=len(rules),
-            flags=[flags | (hyperscan.HS_FLAG_CASELESS if rule.pattern.flags & re.IGNORECASE else 0) for rule in rules],
-        )
-        self._scratch = hyperscan.Scratch(self._database)
+        self._databases = [_compiled(rules, first) for first in range(0, len(rules), _GROUP)]
 
     def candidates(self, text: str) -> list[int]:
         """The positions of the rules that may match, in order."""
@@ -52,8 +47,23 @@ class Prefilter:
         def matched(rule: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             found.append(rule)
 
-        self._database.scan(twin(text).encode(), match_event_handler=matched, scratch=self._scratch)
+        source = twin(text).encode()
+        for database, scratch in self._databases:
+            database.scan(source, match_event_handler=matched, scratch=scratch)
         return sorted(found)
+
+
+def _compiled(rules: Sequence[Rule], first: int) -> tuple[hyperscan.Database, hyperscan.Scratch]:
+    group = rules[first : first + _GROUP]
+    flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[_twin_pattern(rule.source).encode() for rule in group],
+        ids=list(range(first, first + len(group))),
+        elements=len(group),
+        flags=[flags | (hyperscan.HS_FLAG_CASELESS if rule.pattern.flags & re.IGNORECASE else 0) for rule in group],
+    )
+    return database, hyperscan.Scratch(database)
 
 
 def twin(text: str) -> str:
@@ -62,7 +72,11 @@ def twin(text: str) -> str:
 
 
 def _twin_pattern(source: str) -> str:
-    return twin(_FOREIGN_RANGE.sub("", source))
+    return _BOUNDED.sub(_unbounded, twin(_FOREIGN_RANGE.sub("", source)))
+
+
+def _unbounded(match: re.Match[str]) -> str:
+    return {"0": "*", "1": "+"}.get(match[1], f"{{{match[1]},}}")
 
 
 @cache
