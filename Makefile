@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 SERVICES := identity inference compliance billing
 PROGRAMS := cli gateway $(SERVICES:%=services/%)
 LOCKS := requirements-dev.lock requirements-ner.lock $(PROGRAMS:%=%/requirements.lock)
+export PYTHONPATH := $(CURDIR):$(CURDIR)/protos/gen
 # Two workers: the machines that run this have two cores. `make test TESTS=tests/billing` runs a part.
 TESTS ?= tests
 PYTEST ?= $(PY) -m pytest -n 2 --dist loadgroup
@@ -42,7 +43,7 @@ lint: $(READY) ## style, types, direction of imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright
-	PYTHONPATH=. $(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports
 
 contracts: $(READY) ## buf lint and breaking, stubs fresh
 	$(PY) protos/generate.py --check
