@@ -115,12 +115,8 @@ class PhiRecognizer(EntityRecognizer):
         return results
 
     def _spans(self, text: str) -> list[Span]:
-        return [
-            *self._rules.detect(text),
-            *person_ner.detect(text, self._nlp.ner),
-            *lower_case_names(text),
-            *field_values(text),
-        ]
+        found = [*self._rules.detect(text), *lower_case_names(text), *field_values(text)]
+        return [*found, *person_ner.detect(text, self._nlp.ner, found)]
 
 
 def build() -> AnalyzerEngine:

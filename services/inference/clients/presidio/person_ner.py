@@ -7,12 +7,12 @@ eponyms PERSON.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from services.inference.clients.presidio import words
-from services.inference.domain.phi.spans import Span
+from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
 _ABBREVIATED = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Mt|Ft|Jr|Sr|Prof|vs|No|approx|Inc|e\.g|i\.e|[A-Z])\.)\Z")
@@ -64,19 +64,32 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def suspicious(text: str) -> bool:
-    """Whether a sentence holds a capitalised word that is not known to be harmless."""
-    return any(not words.is_safe(match.group()) for match in _CAPITALISED.finditer(text) if len(match.group()) > 1)
+def suspicious(text: str, start: int, end: int, covered: Sequence[Span] = ()) -> bool:
+    """Whether a sentence holds a capitalised word that is neither known to be harmless nor found already."""
+    for match in _CAPITALISED.finditer(text, start, end):
+        if match.end() - match.start() > 1 and not words.is_safe(match.group()):
+            index = bisect_right(covered, match.start(), key=_start_of) - 1
+            if index < 0 or covered[index].end < match.end():
+                return True
+    return False
 
 
-def detect(text: str, ner: Ner) -> list[Span]:
-    """Detections of the sentences that are worth a look. They are read in one go: a call costs as much as a sentence."""
+def _start_of(span: Span) -> int:
+    return span.start
+
+
+def detect(text: str, ner: Ner, found: Iterable[Span] = ()) -> list[Span]:
+    """Detections of the sentences that are worth a look. They are read in one go: a call costs as much as a sentence.
+
+    `found` is what the rules have: a sentence whose every name is known needs no second reader.
+    """
+    covered = merge(found)
     pieces: list[str] = []
     starts: list[int] = []  # in what is read
     shifts: list[int] = []  # from there to the text
     length = 0
     for start, end in sentences(text):
-        if suspicious(text[start:end]):
+        if suspicious(text, start, end, covered):
             pieces.append(text[start:end])
             starts.append(length)
             shifts.append(start - length)
