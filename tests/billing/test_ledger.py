@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from services.billing.domain.cycles import cycle_at
@@ -75,23 +75,28 @@ class Model:
                 request.bound = None
 
 
-number = st.integers(0, 7)
-share = st.floats(0, 1)
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("reserve"), number),
-        st.tuples(st.just("reserve"), number),
-        st.tuples(st.just("settle"), number, share, st.integers(-40 * 86400, 3600)),
-        st.tuples(st.just("undelivered"), number),
-        st.tuples(st.just("release"), number),
-        st.tuples(st.just("renew"), number),
-        st.tuples(st.just("expire")),
-        st.tuples(st.just("wait"), st.integers(1, 700) | st.just(9 * 86400)),
-    ),
-    min_size=1,
-    max_size=40,
+number = st.integers(0, 3)
+share = st.sampled_from([0.0, 0.37, 1.0])
+DAY = 86400
+# Shrinking would replay hundreds of histories against the database.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+# What comes twice is drawn twice as often.
+step = st.one_of(
+    st.tuples(st.just("reserve"), number),
+    st.tuples(st.just("reserve"), number),
+    st.tuples(st.just("reserve"), number),
+    st.tuples(st.just("settle"), number, share, st.sampled_from([0, 0, 0, 3600, -DAY, -33 * DAY, -70 * DAY])),
+    st.tuples(st.just("settle"), number, share, st.just(0)),
+    st.tuples(st.just("undelivered"), number),
+    st.tuples(st.just("release"), number),
+    st.tuples(st.just("renew"), number),
+    st.tuples(st.just("expire")),
+    st.tuples(st.just("wait"), st.sampled_from([1, 300, 600])),
+    st.tuples(st.just("wait"), st.sampled_from([20 * DAY, 31 * DAY])),
 )
-sizes = st.lists(st.tuples(st.integers(0, 700_000), st.sampled_from([SONNET, HAIKU])), min_size=8, max_size=8)
+steps = st.lists(step, min_size=15, max_size=40)
+outputs = st.sampled_from([0, 1, 300_001, 500_000, 1_000_000, 1_200_000])
+sizes = st.lists(st.tuples(outputs, st.sampled_from([SONNET, HAIKU])), min_size=4, max_size=4)
 
 
 class Bench:
@@ -125,7 +130,7 @@ def bench(database_factory: DatabaseFactory) -> Iterator[tuple[Bench, asyncio.Ru
         runner.run(bench.db.close())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, sizes=sizes)
 def test_any_interleaving_keeps_every_invariant(
     bench: tuple[Bench, asyncio.Runner], steps: list[tuple], sizes: list[tuple[int, str]]

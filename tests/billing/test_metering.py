@@ -149,6 +149,17 @@ async def test_the_last_request_may_pass_the_limit_when_nothing_else_runs(
     assert await credits_of(usages, alice) == (2000, 0)
 
 
+async def test_a_limit_that_is_used_to_the_last_credit_admits_nothing(
+    metering: Metering, budgets: Budgets, alice: Principal, clock: FrozenClock
+) -> None:
+    await budgets.update(alice, {"spend_cap": 1000})
+    request = demand(alice, clock)
+    assert (await metering.reserve(request)).reserved
+    await metering.settle([settlement(request, clock.now())])
+    assert (await metering.reserve(demand(alice, clock, output=0))).reserved
+    assert (await metering.reserve(demand(alice, clock, output=1))).exhausted
+
+
 async def test_a_cap_of_zero_admits_nothing(
     metering: Metering, budgets: Budgets, alice: Principal, clock: FrozenClock
 ) -> None:
