@@ -17,7 +17,7 @@ from services.inference.clients.presidio.table import Rule
 
 _GROUP = 15  # rules to a database: all in one compile twice as long and scan no faster
 _FOREIGN_RANGE = re.compile(r"[^\x00-\x7f]-[^\x00-\x7f]")
-_BOUNDED = re.compile(r"\{(\d+),\d+\}")
+_BOUNDED = re.compile(r"\{(\d+),\d+\}\+?")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _CLASSES = {
     "Lu": "X",
