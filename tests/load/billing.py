@@ -1,0 +1,125 @@
+"""Reserve and settle, measured in one billing process on a durable PostgreSQL: `python -m tests.load.billing [seconds]`.
+
+Each caller reserves a request and settles it, again and again; what is counted are such pairs. Calls go to the use case, so that the figures are
+the service's own and not gRPC's. Figures are for comparison on this machine, now; the ledger is reconciled after each run.
+"""
+
+import asyncio
+import itertools
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+
+from cli.databases import provision
+from cli.postgres import EmbeddedPostgres
+from cli.processes import Spawner
+from cli.settings import ROOT
+from cli.state import private_folder
+from services.billing.domain.metering import Demand, Settlement
+from services.billing.domain.usage import Basis, Tokens
+from services.billing.usecases.accounts import Accounts
+from services.billing.usecases.catalogues import Catalogues
+from services.billing.usecases.metering import Metering
+from services.chassis import migrations
+from services.chassis.access import OrgId
+from services.chassis.clock import SystemClock
+from services.chassis.database import Database
+from services.chassis.ulids import new_ulid
+
+MODEL, VERSION = "claude-sonnet-4-6", "2026-05-01"
+CLOCK = SystemClock()
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """PostgreSQL that flushes to disk; the URL of billing's app role."""
+    spawner = Spawner()
+    postgres = EmbeddedPostgres(folder / "postgres", spawner, log=folder / "postgres.log")
+    try:
+        postgres.start()
+        urls = provision(postgres.admin_url, private_folder(folder / "passwords"))["billing"]
+        migrations.upgrade(urls.owner_url, "billing")
+        yield urls.app_url
+    finally:
+        postgres.stop()
+        spawner.close()
+
+
+class Bench:
+    def __init__(self, db: Database) -> None:
+        self._accounts = Accounts(db, CLOCK)
+        self._catalogues = Catalogues(db, CLOCK)
+        self._metering = Metering(db, CLOCK, self._catalogues, self._accounts)
+
+    async def prepare(self) -> None:
+        await self._catalogues.register((ROOT / "catalogue" / "catalogue.json").read_bytes())
+
+    async def run(self, *, callers: int, orgs: int, seconds: float, plan: str = "enterprise") -> None:
+        ids = [OrgId(new_ulid(CLOCK)) for _ in range(orgs)]
+        for org_id in ids:
+            await self._accounts.open(org_id, plan=plan, opened_at=CLOCK.now())
+        reserves: list[float] = []
+        settles: list[float] = []
+        turn = itertools.count()
+        began, cpu = time.perf_counter(), time.process_time()
+
+        async def caller(number: int) -> None:
+            while time.perf_counter() < began + seconds:
+                org_id = ids[next(turn) % orgs]
+                request = Demand(
+                    org_id, new_ulid(CLOCK), f"key {number % 8}", MODEL, VERSION, 1000, 500, count_only=False
+                )
+                start = time.perf_counter()
+                decision = await self._metering.reserve(request)
+                held = time.perf_counter()
+                reserves.append(held - start)
+                if decision.reserved:
+                    settlement = Settlement(
+                        org_id,
+                        request.request_id,
+                        request.principal_id,
+                        "",
+                        MODEL,
+                        VERSION,
+                        Tokens(900, 100),
+                        Basis.REPORTED,
+                        CLOCK.now(),
+                        undelivered=False,
+                    )
+                    assert await self._metering.settle([settlement]) == [0]
+                    settles.append(time.perf_counter() - held)
+
+        await asyncio.gather(*(caller(number) for number in range(callers)))
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
+        print(
+            f"{callers:>4} callers, {orgs:>3} orgs: {len(settles) / took:>6.0f} pairs/s"
+            f"   reserve {_quantiles(reserves)}   settle {_quantiles(settles)}   {cpu / len(settles) * 1e6:.0f} µs of Python a pair"
+        )
+        _, differences = await self._accounts.reconcile(None)
+        assert differences == []
+
+
+def _quantiles(seconds: Sequence[float]) -> str:
+    cuts = statistics.quantiles(seconds, n=100)
+    return f"p50 {cuts[49] * 1000:.1f} p99 {cuts[98] * 1000:.1f} ms"
+
+
+async def measure(url: str, seconds: float) -> None:
+    db = Database(url)
+    await db.open()
+    bench = Bench(db)
+    await bench.prepare()
+    for callers, orgs in ((1, 1), (16, 1), (64, 1), (256, 1), (16, 100), (64, 100)):
+        await bench.run(callers=callers, orgs=orgs, seconds=seconds)
+    await db.close()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder)) as url:
+        uvloop.run(measure(url, float(sys.argv[1]) if len(sys.argv) > 1 else 5))
