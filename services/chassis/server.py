@@ -29,6 +29,8 @@ _OPTIONS = (
     ("grpc.max_connection_age_ms", 10 * 60 * 1000),
     ("grpc.max_connection_age_grace_ms", 15 * 60 * 1000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # A process that was stopped for a while pings more often than that when it goes on.
+    ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 

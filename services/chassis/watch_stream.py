@@ -119,7 +119,7 @@ class Watch:
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
-        outgoing: asyncio.Queue[pb.WatchRequest] = asyncio.Queue()
+        outgoing: asyncio.Queue[pb.WatchRequest | None] = asyncio.Queue()
         outgoing.put_nowait(pb.WatchRequest(start=pb.WatchRequest.Start(watcher_id=self._watcher_id)))
         self._sent.clear()
         self._heard = lease_time()
@@ -134,9 +134,12 @@ class Watch:
             reading.cancel()
             pinging.cancel()
             responses.cancel()
+            outgoing.put_nowait(None)
             await asyncio.gather(reading, pinging, return_exceptions=True)
 
-    async def _read(self, responses: AsyncIterable[pb.WatchResponse], outgoing: asyncio.Queue[pb.WatchRequest]) -> None:
+    async def _read(
+        self, responses: AsyncIterable[pb.WatchResponse], outgoing: asyncio.Queue[pb.WatchRequest | None]
+    ) -> None:
         async for response in responses:
             self._heard = lease_time()
             if response.HasField("pong"):
@@ -151,7 +154,7 @@ class Watch:
                 self._apply(change)
             outgoing.put_nowait(pb.WatchRequest(applied_seq=self.applied_seq))
 
-    async def _ping_until_silence(self, outgoing: asyncio.Queue[pb.WatchRequest]) -> None:
+    async def _ping_until_silence(self, outgoing: asyncio.Queue[pb.WatchRequest | None]) -> None:
         nonce = 0
         while lease_time() - self._heard < _SILENCE_LIMIT:
             nonce += 1
@@ -188,9 +191,10 @@ class Watch:
         self.applied_seq = self._floor = seq
 
 
-async def _drain(queue: asyncio.Queue[pb.WatchRequest]) -> AsyncIterator[pb.WatchRequest]:
-    while True:
-        yield await queue.get()
+async def _drain(queue: asyncio.Queue[pb.WatchRequest | None]) -> AsyncIterator[pb.WatchRequest]:
+    # Ends by None: gRPC leaves its reader of requests waiting for ever when the owner has ended the stream.
+    while (request := await queue.get()) is not None:
+        yield request
 
 
 def concerns(change: pb.Change, org_id: str, subject_ids: frozenset[str]) -> bool:

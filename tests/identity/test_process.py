@@ -186,7 +186,7 @@ async def test_no_replica_of_a_sibling_accepts_a_key_once_any_replica_has_revoke
         await asyncio.wait(users)
         assert accepted_late == []
         assert accepted > 100
-        assert max(took) < 1.5
+        assert max(took) < 2.5  # a second for a silent watcher, and a busy machine
 
 
 async def test_a_sibling_goes_on_from_memory_for_a_second_and_then_asks(environment: dict[str, str]) -> None:
