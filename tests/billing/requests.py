@@ -28,7 +28,7 @@ def demand(who: Principal, clock: FrozenClock, *, output: int = 1000, model: str
         max_tokens=output,
         count_only=False,
     )
-    return replace(of, **changes)  # pyright: ignore[reportArgumentType]
+    return replace(of, **changes)
 
 
 def settlement(of: Demand, at: datetime, *, output: int | None = None, **changes: object) -> Settlement:
@@ -45,7 +45,7 @@ def settlement(of: Demand, at: datetime, *, output: int | None = None, **changes
         occurred_at=at,
         undelivered=False,
     )
-    return replace(told, **changes)  # pyright: ignore[reportArgumentType]
+    return replace(told, **changes)
 
 
 async def rows(db: Database, org_id: OrgId, query: str) -> list[tuple]:
