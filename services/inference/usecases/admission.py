@@ -6,9 +6,11 @@ whichever was known first; a refusal by the guard gives the reservation back bef
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
 
 import grpc.aio
 import structlog
@@ -34,7 +36,7 @@ from services.inference.domain.errors import (
 )
 from services.inference.domain.record import Surface
 from services.inference.usecases.gate import Entitlements
-from services.inference.usecases.settlement import ENTITY
+from services.inference.usecases.settlement import ENTITY, release_of
 
 log = structlog.get_logger()
 
@@ -46,7 +48,11 @@ Scan = Callable[[], Awaitable[S]]
 class Admitted(Generic[S]):
     scanned: S
     phi_ms: float
-    input_bound: int
+    wanted: Wanted
+
+    @property
+    def input_bound(self) -> int:
+        return self.wanted.input_bound
 
 
 class Admission:
@@ -65,7 +71,7 @@ class Admission:
         self._entitlements = entitlements
         self._relay = relay
         self.catalogue = catalogue
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     async def model(self, principal: Principal, model_id: str) -> Model:
         """Raises ValidationFailed, ModelRetired, OpusNotEnabled."""
@@ -107,16 +113,16 @@ class Admission:
             if bound_after_scan is not None:
                 await asyncio.wait([scanning])
                 if scanning.exception() is None:
-                    input_bound = bound_after_scan(scanning.result()[0])
-                    wanted = replace(wanted, input_bound=input_bound)
+                    wanted = replace(wanted, input_bound=bound_after_scan(scanning.result()[0]))
             reserving = asyncio.create_task(self._metering.reserve(wanted))
             try:
                 decision = await asyncio.shield(reserving)
             except asyncio.CancelledError:
-                self._release_later(reserving, wanted)
+                self._in_background(self._release_after(reserving, wanted))
                 raise
-            except (grpc.aio.AioRpcError, TimeoutError, OSError, *database.UNAVAILABLE):
-                self._release_later(reserving, wanted)
+            except _UNREACHABLE:
+                # Billing may hold it all the same, or be about to.
+                self._in_background(self._owe_release(wanted, after=_SETTLED_BY_THEN))
                 raise ServiceUnavailable from None
         except BaseException:
             scanning.cancel()
@@ -132,17 +138,22 @@ class Admission:
             await self._refuse(call, principal, surface, wanted, decision, error)
             raise error from None
         except BaseException as failure:
-            self._release_later(None, wanted)
+            self._in_background(self.release(wanted))
             if isinstance(failure, Exception):
                 # The guard says no by its own refusals: anything else is a defect of it, and nothing leaves unscanned.
                 log.error("the PHI guard failed", request_id=call.request_id, exc_info=failure)
                 raise PhiGuardUnavailable from None
             raise
-        return Admitted(scanned, phi_ms, input_bound)
+        return Admitted(scanned, phi_ms, wanted)
 
-    async def undo(self, call: Call, principal: Principal) -> None:
-        """Give the reservation back: the request was not dispatched after all."""
-        await self._release(principal, call.request_ulid)
+    @asynccontextmanager
+    async def holding(self, admitted: Admitted[S]) -> AsyncIterator[None]:
+        """Up to the dispatching commit: what fails in here gives the reservation back before it is answered."""
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(self._in_background(self.release(admitted.wanted)))
+            raise
 
     async def _refuse(
         self,
@@ -154,7 +165,7 @@ class Admission:
         error: ServiceError,
     ) -> None:
         if decision.reserved:
-            await self._release(principal, wanted.request_id)
+            await self.release(wanted)
         if error.reason in _AUDITED:
             event = audit.build(
                 self._clock,
@@ -178,28 +189,41 @@ class Admission:
             await connection.execute(INSERT_OWED, owed_parameters([owed]))
         self._relay.wake()
 
-    async def _release(self, principal: Principal, request_id: str) -> None:
+    async def release(self, wanted: Wanted) -> None:
+        """At once where billing answers, through the outbox where it does not."""
+        if wanted.count_only:
+            return
         try:
-            await self._metering.release(principal.org_id, request_id)
-        except (grpc.aio.AioRpcError, TimeoutError, OSError) as failure:
-            # Billing lets go by itself of what nobody renews; the caller's answer does not wait for it.
-            log.warning("a reservation was not released", request_id=f"req_{request_id}", exc_info=failure)
+            await self._metering.release(wanted.org_id, wanted.request_id)
+        except _UNREACHABLE as failure:
+            log.warning("a reservation is released later", request_id=f"req_{wanted.request_id}", exc_info=failure)
+            await self._owe_release(wanted, after=timedelta(0))
 
-    def _release_later(self, reserving: asyncio.Task[Decision] | None, wanted: Wanted) -> None:
-        async def release() -> None:
-            if reserving is not None:
-                await asyncio.wait([reserving])
-            try:
-                await self._metering.release(wanted.org_id, wanted.request_id)
-            except (grpc.aio.AioRpcError, TimeoutError, OSError) as failure:
-                log.warning("a reservation was not released", request_id=f"req_{wanted.request_id}", exc_info=failure)
+    async def _release_after(self, reserving: asyncio.Task[Decision], wanted: Wanted) -> None:
+        await asyncio.wait([reserving])
+        await self.release(wanted)
 
-        if not wanted.count_only:
-            task = asyncio.create_task(release())
-            self._releasing.add(task)
-            task.add_done_callback(self._releasing.discard)
+    async def _owe_release(self, wanted: Wanted, *, after: timedelta) -> None:
+        if wanted.count_only:
+            return
+        now = self._clock.now()
+        try:
+            async with self._db.hot.connection() as connection:
+                await connection.execute(INSERT_OWED, owed_parameters([release_of(wanted, now, after=now + after)]))
+        except database.UNAVAILABLE as failure:
+            # Billing lets go by itself of what nobody renews.
+            log.warning("a reservation was not released", request_id=f"req_{wanted.request_id}", exc_info=failure)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
 
+_UNREACHABLE = (grpc.aio.AioRpcError, TimeoutError, OSError, *database.UNAVAILABLE)
+_SETTLED_BY_THEN = timedelta(seconds=5)
+"""A reservation whose call timed out has been made or not by then."""
 _AUDITED = frozenset({"PHI_BLOCKED", "PHI_IN_TOOL_SCHEMA"})
 
 

@@ -62,37 +62,40 @@ class Chat:
         conversation = await self._conversation(principal, turn, keep=keep)
         model = await engine.admission.model(principal, turn.model)
         admitted = await self._admit(call, principal, model, settings, turn, conversation)
-        scanned = admitted.scanned
-        request = {"model": model.upstream_id, "max_tokens": turn.max_tokens, "messages": scanned.messages}
-        if scanned.system:
-            request["system"] = scanned.system
-        if turn.stream:
-            request["stream"] = True
-        body = orjson.dumps(request)
-        conversation_id = turn.conversation_id or f"conv_{call.request_ulid}"
-        opening = Opening(
-            org_id=principal.org_id,
-            request_id=call.request_ulid,
-            surface=Surface.NATIVE,
-            stream=turn.stream,
-            store=turn.store,
-            model=model.id,
-            catalogue_version=engine.admission.catalogue.version,
-            conversation_id=conversation_id if keep else None,
-            caller=Caller.of(principal, call.ip_address),
-            owner_id=engine.runs.owner_id,
-            input_bound=admitted.input_bound,
-            request=await engine.sealed_request(principal, call, pack_request(_asked(turn), body)) if keep else None,
-            phi=engine.phi_of(settings, scanned),
-            phi_ms=admitted.phi_ms,
-            created_at=engine.clock.now(),
-        )
-        step = None
-        if keep:
-            step = await self._conversations.step(principal.org_id, conversation_id, conversation, scanned.map)
-        run = await engine.dispatch(
-            call, principal, opening, started=started, max_tokens=turn.max_tokens, step=step, claim=claim
-        )
+        async with engine.admission.holding(admitted):
+            scanned = admitted.scanned
+            request = {"model": model.upstream_id, "max_tokens": turn.max_tokens, "messages": scanned.messages}
+            if scanned.system:
+                request["system"] = scanned.system
+            if turn.stream:
+                request["stream"] = True
+            body = orjson.dumps(request)
+            conversation_id = turn.conversation_id or f"conv_{call.request_ulid}"
+            opening = Opening(
+                org_id=principal.org_id,
+                request_id=call.request_ulid,
+                surface=Surface.NATIVE,
+                stream=turn.stream,
+                store=turn.store,
+                model=model.id,
+                catalogue_version=engine.admission.catalogue.version,
+                conversation_id=conversation_id if keep else None,
+                caller=Caller.of(principal, call.ip_address),
+                owner_id=engine.runs.owner_id,
+                input_bound=admitted.input_bound,
+                request=await engine.sealed_request(principal, call, pack_request(_asked(turn), body))
+                if keep
+                else None,
+                phi=engine.phi_of(settings, scanned),
+                phi_ms=admitted.phi_ms,
+                created_at=engine.clock.now(),
+            )
+            step = None
+            if keep:
+                step = await self._conversations.step(principal.org_id, conversation_id, conversation, scanned.map)
+            run = await engine.runs.dispatch(
+                opening, started=started, max_tokens=turn.max_tokens, step=step, claim=claim
+            )
         return run, model, scanned.map, body
 
     async def _conversation(self, principal: Principal, turn: ChatTurn, *, keep: bool) -> Conversation | None:

@@ -9,14 +9,11 @@ from typing import Any, Protocol
 
 from services.chassis.access import Call, Principal
 from services.chassis.clock import Clock
-from services.chassis.idempotency import Fresh
 from services.chassis.sealing import Sealer
 from services.chassis.watching import RunningCalls
 from services.inference.clients.upstream import Pieces
 from services.inference.domain import phi
-from services.inference.domain.record import Opening
 from services.inference.domain.settings import Settings
-from services.inference.store.records import ConversationStep
 from services.inference.usecases.admission import Admission
 from services.inference.usecases.pump import Pump, Stop, Stopped
 from services.inference.usecases.runs import Run, Runs
@@ -78,24 +75,6 @@ class Engine:
         return await self.sealer.seal(
             principal.org_id, table="records", row=f"{call.request_ulid}/request", plaintext=packed
         )
-
-    async def dispatch(
-        self,
-        call: Call,
-        principal: Principal,
-        opening: Opening,
-        *,
-        started: float,
-        max_tokens: int,
-        step: ConversationStep | None = None,
-        claim: Fresh | None = None,
-    ) -> Run:
-        """The first commit. A reservation whose request does not get through it is given back."""
-        try:
-            return await self.runs.dispatch(opening, started=started, max_tokens=max_tokens, step=step, claim=claim)
-        except BaseException:
-            await asyncio.shield(self.admission.undo(call, principal))
-            raise
 
     async def asked(self, run: Run, stop: Stop, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """The provider's whole answer. Raises Stopped as soon as `stop` says so."""

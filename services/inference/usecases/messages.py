@@ -95,28 +95,27 @@ class Messages:
             messages_body.check_grants(body, principal.granted_tool_ids)
         settings = await engine.settings.of(principal.org_id)
         admitted = await self._admit(call, principal, model, settings, body, count_only=False)
-        masked = orjson.dumps(admitted.scanned.request | {"model": model.upstream_id})
-        keep = settings.storage_mode == "full"
-        opening = Opening(
-            org_id=principal.org_id,
-            request_id=call.request_ulid,
-            surface=Surface.ANTHROPIC,
-            stream=bool(body.get("stream")),
-            store=True,
-            model=model.id,
-            catalogue_version=engine.admission.catalogue.version,
-            conversation_id=None,
-            caller=Caller.of(principal, call.ip_address),
-            owner_id=engine.runs.owner_id,
-            input_bound=admitted.input_bound,
-            request=await engine.sealed_request(principal, call, pack_request(raw, masked)) if keep else None,
-            phi=engine.phi_of(settings, admitted.scanned),
-            phi_ms=admitted.phi_ms,
-            created_at=engine.clock.now(),
-        )
-        run = await engine.dispatch(
-            call, principal, opening, started=started, max_tokens=body["max_tokens"], claim=claim
-        )
+        async with engine.admission.holding(admitted):
+            masked = orjson.dumps(admitted.scanned.request | {"model": model.upstream_id})
+            keep = settings.storage_mode == "full"
+            opening = Opening(
+                org_id=principal.org_id,
+                request_id=call.request_ulid,
+                surface=Surface.ANTHROPIC,
+                stream=bool(body.get("stream")),
+                store=True,
+                model=model.id,
+                catalogue_version=engine.admission.catalogue.version,
+                conversation_id=None,
+                caller=Caller.of(principal, call.ip_address),
+                owner_id=engine.runs.owner_id,
+                input_bound=admitted.input_bound,
+                request=await engine.sealed_request(principal, call, pack_request(raw, masked)) if keep else None,
+                phi=engine.phi_of(settings, admitted.scanned),
+                phi_ms=admitted.phi_ms,
+                created_at=engine.clock.now(),
+            )
+            run = await engine.runs.dispatch(opening, started=started, max_tokens=body["max_tokens"], claim=claim)
         return run, admitted, masked
 
     async def _admit(

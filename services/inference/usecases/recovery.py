@@ -57,8 +57,13 @@ class Recovery:
 
     def _ending(self, record: Record) -> tuple[Ending, list[Owed]]:
         now = self._clock.now()
-        usage = replace(record.usage, basis=Basis(record.basis)) if record.basis else None
-        if usage is None:
+        # This process' own, and not running: the commit's confirmation was lost, and so the request never left.
+        undelivered = record.owner_id == self._runs.owner_id
+        if undelivered:
+            usage = Usage()
+        elif record.basis:
+            usage = replace(record.usage, basis=Basis(record.basis))
+        else:
             usage = Usage(input_tokens=record.input_bound, basis=Basis.UNKNOWN)
         opening = _opening(record)
         event = audit_event(
@@ -71,7 +76,7 @@ class Recovery:
             recovered=True,
         )
         owed = [
-            settlement(opening, usage, occurred_at=now, undelivered=False),
+            settlement(opening, usage, occurred_at=now, undelivered=undelivered),
             Owed(event.id, record.org_id, "compliance.audit", event.SerializeToString()),
         ]
         ending = Ending(

@@ -79,6 +79,8 @@ class Runs:
         self._relay = relay
         self.owner_id = owner_id
         self._running: dict[tuple[OrgId, str], Run] = {}
+        self._unconfirmed: dict[tuple[OrgId, str], tuple[Ending, Sequence[Owed]]] = {}
+        """Endings that the database has not taken yet."""
         self._background: set[asyncio.Task[None]] = set()
         self._openings: Batcher[Opening, None] = Batcher(lambda items: records.insert_batch(db, items), lanes=2)
         self._endings: Batcher[tuple[Ending, Sequence[Owed]], bool] = Batcher(
@@ -87,8 +89,8 @@ class Runs:
 
     @property
     def running(self) -> list[str]:
-        """Request ids."""
-        return [request_id for _, request_id in self._running]
+        """Request ids of what this process runs, or has run and not yet told the database."""
+        return [request_id for _, request_id in (*self._running, *self._unconfirmed)]
 
     async def dispatch(
         self,
@@ -165,6 +167,7 @@ class Runs:
         """Every second, until cancelled: what runs so far used goes into its record, and its reservation is renewed."""
         while True:
             await asyncio.sleep(_CHECKPOINT_EVERY)
+            await self._confirm()
             before = time.perf_counter() - _CHECKPOINT_EVERY
             lasting = [run for run in self._running.values() if run.started < before]
             if not lasting:
@@ -179,6 +182,16 @@ class Runs:
                     await records.checkpoint(self._db, [await self._snapshot(run) for run in begun])
             except (*database.UNAVAILABLE, PoolTimeout) as error:
                 log.warning("usage was not checkpointed", count=len(lasting), exc_info=error)
+
+    async def _confirm(self) -> None:
+        """Try again what the database did not take while its callers waited: it happened, and is paid for."""
+        for key, ending in list(self._unconfirmed.items()):
+            try:
+                await self._endings.submit(ending)
+            except database.UNAVAILABLE:
+                return
+            del self._unconfirmed[key]
+            self._relay.wake()
 
     async def _snapshot(self, run: Run) -> tuple[OrgId, str, str, Usage, str | None, bytes | None]:
         run.answer.settle_count()
@@ -206,7 +219,12 @@ class Runs:
             if status is not Status.COMPLETED or partial:
                 answer = run.answer.partial() if run.answer.started else None
             ending, owed = await self._ending(run, status, error_code, answer, turn)
-            if not await self._commit(ending, owed):
+            try:
+                confirmed = await self._commit(ending, owed)
+            except ServiceUnavailable:
+                self._unconfirmed[run.key] = ending, owed
+                raise
+            if not confirmed:
                 raise ServiceUnavailable
         finally:
             self._running.pop(run.key, None)

@@ -9,9 +9,9 @@ from services.chassis import audit
 from services.chassis.audit import Actor
 from services.chassis.clock import Clock, unix_ms
 from services.chassis.outbox import Owed
-from services.inference.clients.metering import SETTLE_TOPIC
+from services.inference.clients.metering import SETTLE_TOPIC, Wanted
 from services.inference.domain.record import Caller, Opening, Status
-from services.inference.domain.usage import Usage
+from services.inference.domain.usage import Basis, Usage
 
 ENTITY = "inference_record"
 
@@ -34,6 +34,22 @@ def settlement(opening: Opening, usage: Usage, *, occurred_at: datetime, undeliv
         undelivered=undelivered,
     )
     return Owed(opening.request_id, opening.org_id, SETTLE_TOPIC, message.SerializeToString())
+
+
+def release_of(wanted: Wanted, at: datetime, *, after: datetime) -> Owed:
+    """Ends a reservation whose request never left; told from `after` on."""
+    message = Settlement(
+        org_id=wanted.org_id,
+        request_id=wanted.request_id,
+        principal_id=wanted.principal_id,
+        agent_id=wanted.agent_id,
+        model=wanted.model,
+        catalogue_version=wanted.catalogue_version,
+        basis=Basis.UNKNOWN.value,
+        occurred_at_ms=unix_ms(at),
+        undelivered=True,
+    )
+    return Owed(wanted.request_id, wanted.org_id, SETTLE_TOPIC, message.SerializeToString(), after)
 
 
 def actor_of(caller: Caller) -> Actor:
