@@ -69,7 +69,7 @@ async def test_a_dead_processs_stream_is_settled_from_its_checkpoint_by_one_repl
         await dead.inference.runs.drained()
         assert await one.rows("SELECT status, error_code FROM records") == [("failed", "SERVICE_UNAVAILABLE")]
         async with asyncio.timeout(5):
-            while await one.rows("SELECT 1 FROM outbox"):
+            while await one.rows("SELECT 1 FROM outbox"):  # noqa: ASYNC110 - the database says when
                 await asyncio.sleep(0.02)
         assert one.credits.told + two.credits.told == 1
 
