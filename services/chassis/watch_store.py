@@ -36,12 +36,14 @@ _GRANT = """
     )
     SELECT seq FROM state
 """
+# Not flushed to disk: what a crash takes back is waited for again.
 # In the order of the ids, as _GRANT does, so that the two never wait for each other in a circle.
 _ACKNOWLEDGE = """
     WITH told AS (SELECT * FROM unnest(%s::text[], %s::bigint[]) AS told (watcher_id, applied_seq)),
     locked AS (SELECT watcher_id FROM watchers WHERE watcher_id IN (SELECT watcher_id FROM told) ORDER BY watcher_id FOR UPDATE)
     UPDATE watchers SET applied_seq = greatest(watchers.applied_seq, told.applied_seq)
-    FROM told JOIN locked USING (watcher_id) WHERE watchers.watcher_id = told.watcher_id
+    FROM told JOIN locked USING (watcher_id), (SELECT set_config('synchronous_commit', 'off', true)) AS unflushed
+    WHERE watchers.watcher_id = told.watcher_id
 """
 _RESUME = """
     SELECT state.seq, watcher.applied_seq, change.seq, change.org_id, change.subject_id, change.cancel
