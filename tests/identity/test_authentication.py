@@ -21,7 +21,9 @@ async def test_a_malformed_token_is_refused_without_any_work(identity: Identity,
 
 
 @pytest.mark.parametrize(
-    "token", [Token.new(Format.WA_LIVE).plaintext, Token.new(Format.HASP_KEY_LIVE).plaintext, AGENT_TOKEN]
+    "token",
+    [Token.new(Format.WA_LIVE).plaintext, Token.new(Format.HASP_KEY_LIVE).plaintext, AGENT_TOKEN],
+    ids=["wa_live", "hasp_key_live", "hasp_agent"],  # the tokens differ from worker to worker
 )
 async def test_an_unknown_token_is_refused(identity: Identity, alice: Person, token: str) -> None:
     with pytest.raises(InvalidApiKey):
