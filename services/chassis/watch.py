@@ -230,9 +230,8 @@ class ChangeLog:
     async def _prune(self) -> None:
         while True:
             async with self._db.hot.connection() as connection:
-                await store.prune(
-                    connection, changes_before=self._clock.now() - _KEEP_CHANGES, watcher_seconds=_KEEP_WATCHERS
-                )
+                oldest = self._clock.now() - _KEEP_CHANGES
+                await store.prune(connection, changes_before=oldest, watcher_seconds=_KEEP_WATCHERS)
             await asyncio.sleep(_PRUNE_EVERY)
 
 
