@@ -1,9 +1,17 @@
 """The rules' table: what each kind of rule finds, and that no text makes any of them slow."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
+from services.inference.clients.presidio import words
+from services.inference.clients.presidio.encoded import encoded_runs
+from services.inference.clients.presidio.fields import field_values
+from services.inference.clients.presidio.names import lower_case_names
+from services.inference.clients.presidio.normalise import View
+from services.inference.clients.presidio.person_ner import sentences
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.table import Rule, load
 
@@ -50,6 +58,7 @@ ADVERSARIAL = [
 LIMIT = 60.0
 
 RULES = load()
+SMALL = Path(__file__).parents[1] / "phi_eval" / "small"
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +79,30 @@ def _milliseconds(rule: Rule, text: str) -> float:
     return (time.process_time() - started) * 1000
 
 
+@pytest.mark.parametrize(
+    "text", [*ADVERSARIAL, "aa " * 400 + "a", "a: " * 400, "%41" * 400, "&#1;" * 300, "one two " * 150, "J.o." * 300]
+)
+def test_no_text_makes_the_rest_slow(text: str):
+    words.is_first_name("the lists are read at first use")
+    started = time.process_time()
+    view = View(text)
+    list(encoded_runs(view.text))
+    field_values(view.text)
+    lower_case_names(view.text)
+    list(sentences(view.text))
+    assert (time.process_time() - started) * 1000 < LIMIT
+
+
 @pytest.mark.parametrize("text", ADVERSARIAL, ids=range(len(ADVERSARIAL)))
 def test_the_prefilter_loses_nothing(rules: RuleSet, text: str):
     assert rules.detect(text) == rules.detect_unfiltered(text)
+
+
+def test_the_prefilter_loses_nothing_of_notes(rules: RuleSet):
+    for path in SMALL.glob("*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            text = json.loads(line)["text"]
+            assert rules.detect(text) == rules.detect_unfiltered(text)
 
 
 @pytest.mark.parametrize(

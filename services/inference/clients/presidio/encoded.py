@@ -3,10 +3,10 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}={0,2}(?![A-Za-z0-9+/_\-=])")
-_HEX = re.compile(r"(?<![0-9A-Fa-f])(?:0x)?(?:[0-9A-Fa-f]{2}[ :]?){8,}(?![0-9A-Fa-f])")
+_HEX = re.compile(r"(?<![0-9A-Fa-f])(?<![0-9A-Fa-f][ :])(?:0x)?(?:[0-9A-Fa-f]{2}[ :]?){8,4000}+(?![0-9A-Fa-f])")
 _SEPARATORS = str.maketrans("", "", " :")
 _LONGEST = 100_000
 
@@ -29,7 +29,7 @@ def _from_base64(run: str) -> bytes:
     return base64.b64decode(run + "=" * (-len(run) % 4), validate=True)
 
 
-def _readable(match: re.Match[str], run: str, decode) -> Iterator[tuple[int, int, str]]:
+def _readable(match: re.Match[str], run: str, decode: Callable[[str], bytes]) -> Iterator[tuple[int, int, str]]:
     try:
         plain = decode(run).decode()
     except (binascii.Error, ValueError):

@@ -152,7 +152,7 @@ def _entity(match: re.Match[str]) -> Iterator[Piece]:
     plain = _PLAIN.get(plain, plain)
     if plain == match.group():
         yield plain, match.start()
-    elif not _INVISIBLE.fullmatch(plain):
+    elif plain and not _INVISIBLE.fullmatch(plain):
         yield plain[0], match.start()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from services.inference.domain.phi.refusals import PhiBlocked
 
 DOCUMENT_REMOVED = "[DOCUMENT_REMOVED]"
-_REFERENCES = frozenset({"container_upload", "file"})
+_REFERENCES = ("container_upload", "file")
 
 
 class DocumentReader(Protocol):

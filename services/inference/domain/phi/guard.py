@@ -121,7 +121,7 @@ class Guard:
 
     async def check_tools(self, tools: list[dict[str, Any]] | None, *, org_key: bytes, deadline: float) -> None:
         """Raises PhiInToolSchema for the first tool with a detection in its name, description or schema."""
-        texts = [ToolText(tool, f"tools[{index}]") for index, tool in enumerate(tools or [])]
+        texts = [ToolText(tool, f"tools[{index}]") for index, tool in enumerate(tools or ())]
         found = await self._detect([text.text for text in texts], deadline, org_key)
         for index, (text, spans) in enumerate(zip(texts, found, strict=True)):
             if entity_types := text.hits(spans):

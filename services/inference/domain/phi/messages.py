@@ -10,23 +10,24 @@ from typing import Any
 from services.inference.domain.phi.leaves import Leaf, Leaves
 from services.inference.domain.phi.refusals import PhiBlocked
 
-# Numbers, switches and names that the contract's own validation limits to known values.
-_TOP_CONSTANTS = frozenset(
-    {
-        "model",
-        "max_tokens",
-        "stream",
-        "temperature",
-        "top_k",
-        "top_p",
-        "thinking",
-        "service_tier",
-        "cache_control",
-        "tools",
-        "speed",
-    }
+# What the contract's own validation limits to known values and numbers.
+_TOP_CONSTANTS = frozenset({"model", "max_tokens", "stream", "temperature", "top_k", "top_p", "tools"})
+_SETTINGS = (
+    "thinking",
+    "service_tier",
+    "cache_control",
+    "mcp_servers",
+    "container",
+    "output_config",
+    "context_management",
+    "tool_choice",
 )
-_BLOCK_CONSTANTS = frozenset({"type", "cache_control", "is_error"})
+_PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*+={0,2}\s{0,4}\Z")
+_BLOCK_TYPE = re.compile(r"[a-z]+(?:_[a-z]+){0,6}\Z")
+_CACHE_CONTROL = ({"type": "ephemeral"}, {"type": "ephemeral", "ttl": "5m"}, {"type": "ephemeral", "ttl": "1h"})
+_OPTIONAL = frozenset({"is_error", "citations", "cache_control", "title", "context", "content", "caller", "page_age"})
+_ROLES = ("user", "assistant", "system")
 _ID_KEYS = ("id", "tool_use_id")
 _MINTED_ID = re.compile(
     r"(?:[A-Za-z]{2,16}_)?[A-Za-z0-9]{20,40}\Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
@@ -41,26 +42,40 @@ class RequestWalk:
     def __init__(self, body: dict[str, Any], *, pass_images: bool) -> None:
         self.leaves = Leaves()
         self._pass_images = pass_images
-        self._tool_names = {tool.get("name") for tool in body.get("tools") or [] if isinstance(tool, dict)}
+        tools = body.get("tools")
+        declared = [tool.get("name") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+        self._tool_names = {name for name in declared if isinstance(name, str)}
         if "system" in body:
             self._content("system", body, "system")
-        for index, message in enumerate(body.get("messages") or []):
+        messages = body["messages"] if isinstance(body.get("messages"), list) else []
+        for index, message in enumerate(messages):
             path = f"messages[{index}]"
+            if not isinstance(message, dict):
+                self._value(path, messages, index, message)
+                continue
             self._content(f"{path}.content", message, "content")
-            self._rest(path, message, {"role", "content"})
+            self._rest(path, message, {"content", "role"} if message.get("role") in _ROLES else {"content"})
         self._top_level(body)
 
     def _top_level(self, body: dict[str, Any]) -> None:
-        if isinstance(choice := body.get("tool_choice"), dict):
+        rest = {key: value for key, value in body.items() if key not in _TOP_CONSTANTS and value is not None}
+        rest.pop("system", None)
+        if isinstance(rest.get("messages"), list):
+            del rest["messages"]
+        if isinstance(choice := rest.pop("tool_choice", None), dict):
             self._fixed("tool_choice.name", choice.get("name"))
-        for index, sequence in enumerate(body.get("stop_sequences") or []):
-            self._text(f"stop_sequences[{index}]", body["stop_sequences"], index, sequence)
-        if isinstance(metadata := body.get("metadata"), dict):
-            for key, value in metadata.items():
-                self._value(f"metadata.{key}" if key == "user_id" else "metadata", metadata, key, value)
-        for key in body.keys() - _TOP_CONSTANTS - {"system", "messages", "tool_choice", "stop_sequences", "metadata"}:
-            if isinstance(body[key], str | dict | list):
-                self._configuration(key, body[key])
+            rest |= {"tool_choice": {key: value for key, value in choice.items() if key not in ("type", "name")}}
+        if isinstance(sequences := rest.get("stop_sequences"), list):
+            del rest["stop_sequences"]
+            for index, sequence in enumerate(sequences):
+                self._value(f"stop_sequences[{index}]", sequences, index, sequence)
+        if isinstance(metadata := rest.get("metadata"), dict):
+            del rest["metadata"]
+            self._value("metadata.user_id", metadata, "user_id", metadata.get("user_id"))
+            self._rest("metadata", metadata, {"user_id"})
+        for key, value in rest.items():
+            if value:
+                self._configuration(key if key in _SETTINGS else "body", {key: value})
 
     def _configuration(self, key: str, value: Any) -> None:
         """Settings of the request (servers, output schemas): a placeholder would break them, so a detection refuses."""
@@ -82,7 +97,7 @@ class RequestWalk:
             here = f"{path}[{index}]"
             if isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
                 leaf = self._text(f"{here}.text", block, "text", block["text"])
-                self._rest(here, block, _BLOCK_CONSTANTS | {"text"})
+                self._rest(here, block, {"text"})
                 if leaf:
                     neighbours.append(leaf)
                     continue
@@ -98,30 +113,30 @@ class RequestWalk:
         kind = block.get("type")
         if kind == "image":
             self._image(path)
-            self._rest(path, block, _BLOCK_CONSTANTS | {"source"})
+            self._picture(path, block)
         elif kind == "thinking":
             self._fixed(f"{path}.thinking", block.get("thinking"))
-            self._rest(path, block, _BLOCK_CONSTANTS | {"thinking"})
+            self._rest(path, block, {"thinking"})
         elif kind == "redacted_thinking":
-            self._rest(path, block, _BLOCK_CONSTANTS)
+            self._rest(path, block, frozenset())
         elif isinstance(kind, str) and kind.endswith("tool_use"):
             self._fixed(f"{path}.name", block.get("name"))
             if "input" in block:
                 self._value(f"{path}.input", block, "input", block["input"])
-            self._rest(path, block, _BLOCK_CONSTANTS | {"name", "input"})
-        elif kind in {"tool_result", "mcp_tool_result"}:
+            self._rest(path, block, {"name", "input"})
+        elif kind in ("tool_result", "mcp_tool_result"):
             self._content(f"{path}.content", block, "content")
-            self._rest(path, block, _BLOCK_CONSTANTS | {"content"})
+            self._rest(path, block, {"content"})
         elif kind == "document":
             self._document(path, block)
         elif kind == "search_result":
             for key in ("source", "title"):
                 self._value(f"{path}.{key}", block, key, block.get(key))
             self._content(f"{path}.content", block, "content")
-            self._rest(path, block, _BLOCK_CONSTANTS | {"source", "title", "content"})
+            self._rest(path, block, {"source", "title", "content"})
         else:
             self._refuse_pictures(path, block)
-            self._rest(path, block, _BLOCK_CONSTANTS)
+            self._rest(path, block, frozenset())
 
     def _document(self, path: str, block: dict[str, Any]) -> None:
         for key in ("title", "context"):
@@ -131,11 +146,26 @@ class RequestWalk:
             self._content(f"{path}.source.content", source, "content")
         elif isinstance(source, dict):
             self._value(f"{path}.source.data", source, "data", source.get("data"))
-        self._rest(path, block, _BLOCK_CONSTANTS | {"title", "context", "source"})
+        self._rest(path, block, {"title", "context", "source"})
 
     def _image(self, path: str) -> None:
         if not self._pass_images:
             raise PhiBlocked([], "unscannable", path)
+
+    def _picture(self, path: str, block: dict[str, Any]) -> None:
+        """The picture itself passes by policy; an address only when nothing but the address is in it."""
+        source = block.get("source")
+        if _is_picture(source):
+            self._rest(path, block, {"source"})
+        elif isinstance(source, dict) and source.keys() == {"type", "url"}:
+            first = len(self.leaves.all)
+            self._fixed(f"{path}.source.url", source["url"])
+            for leaf in self.leaves.all[first:]:
+                leaf.ignored = _ADDRESSES
+            self._rest(f"{path}.source", source, {"url"})
+            self._rest(path, block, {"source"})
+        else:
+            self._rest(path, block, frozenset())
 
     def _refuse_pictures(self, path: str, value: Any) -> None:
         """Pictures, and anything else sent as base64, inside blocks that the guard does not know."""
@@ -155,11 +185,11 @@ class RequestWalk:
         """The other keys of a block or message."""
         rest: dict[str, Any] = {}
         for key, value in block.items():
-            if key in known:
+            if key in known or _is_constant(key, value):
                 continue
-            if key in _ID_KEYS:
+            if key in _ID_KEYS and isinstance(value, str):
                 self._fixed(f"{path}.{key}", value)
-            elif isinstance(value, str | dict | list):
+            else:
                 rest[key] = value
         if not rest:
             return
@@ -172,12 +202,15 @@ class RequestWalk:
         self.leaves.json(path, json.dumps(rest, ensure_ascii=False), write, sealed=True)
 
     def _fixed(self, path: str, value: Any) -> None:
-        """A text that cannot carry a placeholder: an id, a tool's name, a signed thought."""
-        if not isinstance(value, str) or value in self._tool_names or _MINTED_ID.match(value):
-            return
-        leaf = self.leaves.text(path, value, None)
-        if leaf and path.endswith("thinking"):
-            leaf.signed = True
+        """What cannot carry a placeholder: an id, a tool's name, a signed thought."""
+        if isinstance(value, str):
+            if value in self._tool_names or _MINTED_ID.match(value):
+                return
+            leaf = self.leaves.text(path, value, None)
+            if leaf and path.endswith("thinking"):
+                leaf.signed = True
+        elif value is not None:
+            self.leaves.json(path, json.dumps(value, ensure_ascii=False), None)
 
     def _value(self, path: str, holder: Any, key: Any, value: Any) -> None:
         if isinstance(value, str):
@@ -191,3 +224,23 @@ class RequestWalk:
 
     def _text(self, path: str, holder: Any, key: Any, text: Any) -> Leaf | None:
         return self.leaves.text(path, str(text), lambda masked: holder.__setitem__(key, masked))
+
+
+def _is_constant(key: str, value: Any) -> bool:
+    """Words of the protocol itself, in the one form that they have."""
+    if key == "type":
+        return isinstance(value, str) and bool(_BLOCK_TYPE.match(value)) and len(value) <= 48
+    if value is None or isinstance(value, bool):
+        return key in _OPTIONAL
+    return key == "cache_control" and value in _CACHE_CONTROL
+
+
+def _is_picture(source: Any) -> bool:
+    return (
+        isinstance(source, dict)
+        and source.keys() == {"type", "media_type", "data"}
+        and source["type"] == "base64"
+        and source["media_type"] in _PICTURES
+        and isinstance(source["data"], str)
+        and bool(_BASE64.match(source["data"]))
+    )
