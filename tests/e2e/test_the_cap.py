@@ -47,5 +47,6 @@ async def test_a_hundred_at_once_pass_the_cap_by_at_most_one_request(clinic: Cli
     while clinic.chat(text, max_tokens=60).status_code == 200:
         outcomes[200] += 1
         assert outcomes[200] < 20
-    usage = clinic.wait_until_settled(1 + outcomes[200])
+        # A settlement follows its answer: until it is booked, the bound of the request before is still held.
+        usage = clinic.wait_until_settled(1 + outcomes[200])
     assert cap <= usage["credits"]["used"] <= cap + cost
