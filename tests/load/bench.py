@@ -10,6 +10,7 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,6 +88,13 @@ def measure(row: Row, suite: Suite, key: str, core: set[int], seconds: float) ->
         row.cpu_ms.append((machine.cpu_seconds(suite) - before) * 1000 / row.crowd[-1]["ok"])
 
 
+def idle_percent(suite: Suite, seconds: float) -> float:
+    """Of a core, with nobody asking: it is part of the CPU time that every request is charged."""
+    before = machine.cpu_seconds(suite)
+    time.sleep(seconds)
+    return (machine.cpu_seconds(suite) - before) / seconds * 100
+
+
 def table(rows: list[Row]) -> Iterator[str]:
     yield (
         f"{'':<34}{'p50 ms':>9}{'p99 ms':>9}{'added p50':>11}{'added p99':>11}"
@@ -147,6 +155,7 @@ def main() -> None:
         ]
         for row in rows:  # caches and pools fill before anything counts
             machine.load(theirs, row.port, PATH, row.body, connections=4, seconds=1, key=clinic.key)
+        idle = idle_percent(suite, arguments.seconds)
         for _ in range(arguments.rounds):
             for row in rows:
                 measure(row, suite, clinic.key, theirs, arguments.seconds)
@@ -157,7 +166,7 @@ def main() -> None:
         print("\n".join(table(rows)))
         print(
             f"\nresident: {machine.resident_mib(suite, postgres=False):.0f} MiB without PostgreSQL, "
-            f"{machine.resident_mib(suite, postgres=True):.0f} MiB with it"
+            f"{machine.resident_mib(suite, postgres=True):.0f} MiB with it; idle it takes {idle:.1f} % of a core"
         )
         clinic.close()
 
