@@ -19,8 +19,8 @@ ASK: dict[str, Any] = {"model": "claude-sonnet-4-6", "max_tokens": 300}
 async def guarded(house: House) -> AsyncIterator[House]:
     pool = PresidioPool(PoolSettings(workers=1))
     await pool.start()
-    house.scanner.detect = pool.detect  # pyright: ignore[reportAttributeAccessIssue]
-    house.scanner.read_pdf = pool.read_pdf  # pyright: ignore[reportAttributeAccessIssue]
+    house.scanner.detect = pool.detect
+    house.scanner.read_pdf = pool.read_pdf
     yield house
     await pool.stop()
 

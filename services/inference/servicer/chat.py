@@ -29,9 +29,10 @@ class ChatServicer(ChatServiceServicer):
             # A replayed answer carries the first call's id, in its body as in its header.
             yield HttpBody(content_type=JSON, data=wire.chat_answer(answer, f"req_{answer.request_id}"))
             return
-        async with aclosing(answer) as events:  # pyright: ignore[reportArgumentType]
-            async for event in events:
-                yield HttpBody(content_type=EVENTS, data=wire.chat_event(event, *self._stamp()))
+        async with aclosing(answer) as stream:  # pyright: ignore[reportArgumentType]
+            async for events in stream:
+                frames = [wire.chat_event(event, *self._stamp()) for event in events]
+                yield HttpBody(content_type=EVENTS, data=b"".join(frames))
 
     async def StreamChat(
         self, request: ChatRequest, context: grpc.aio.ServicerContext
@@ -39,11 +40,12 @@ class ChatServicer(ChatServiceServicer):
         answer = await self._chat.create(call(), caller(), replace(wire.turn(request), stream=True))
         if isinstance(answer, ChatAnswer):
             raise TypeError("a streamed turn has no whole answer")
-        async with aclosing(answer) as events:  # pyright: ignore[reportArgumentType]
-            async for event in events:
-                response = wire.stream_response(event, *self._stamp())
-                if response is not None:
-                    yield response
+        async with aclosing(answer) as stream:  # pyright: ignore[reportArgumentType]
+            async for events in stream:
+                for event in events:
+                    response = wire.stream_response(event, *self._stamp())
+                    if response is not None:
+                        yield response
 
     def _stamp(self) -> tuple[str, int]:
         return f"evt_{new_ulid(self._clock)}", int(self._clock.now().timestamp())

@@ -35,7 +35,9 @@ class Chat:
         self._conversations = conversations
         self._replays = replays
 
-    async def create(self, call: Call, principal: Principal, turn: ChatTurn) -> ChatAnswer | AsyncIterator[ChatEvent]:
+    async def create(
+        self, call: Call, principal: Principal, turn: ChatTurn
+    ) -> ChatAnswer | AsyncIterator[list[ChatEvent]]:
         """The answer, or its events when `turn.stream`. Raises every refusal before the run exists; the iterator never raises."""
         engine, stop, started = self._engine, Stop(), time.perf_counter()
         with engine.watched(principal, stop) as watched:

@@ -44,17 +44,28 @@ class ChatStream:
         self._id = run.opening.request_id
         self._stream = AnswerStream(run.answer, placeholders, message_id=f"msg_{self._id}", model=model.id)
 
-    async def events(self, stop: Stop, body: bytes) -> AsyncIterator[ChatEvent]:
-        """Never raises but to be closed. The record exists before the first event and is ended before the last."""
+    async def events(self, stop: Stop, body: bytes) -> AsyncIterator[list[ChatEvent]]:
+        """Events as they become known, together what came together.
+
+        Never raises but to be closed. The record exists before the first event and is ended before the last.
+        """
         run, runs = self._run, self._engine.runs
         pump: Pump | None = None
         try:
             try:
                 pump = self._engine.opened(run, stop, MESSAGES, body, {})
-                yield self._run_event("run.created", "created")
-                yield self._run_event("run.started", "in_progress")
-                async for event in self._answer(pump):
-                    yield event
+                yield [self._run_event("run.created", "created"), self._run_event("run.started", "in_progress")]
+                while not run.answer.complete:
+                    try:
+                        piece = await pump.next(SILENCE)
+                    except TimeoutError:
+                        yield [Ping()]
+                        continue
+                    told = [self._told(event) for event, _ in self._stream.push(piece)]
+                    run.restored_count = self._stream.restored_count
+                    if events := [event for event in told if event is not None]:
+                        yield events
+                    self._stream.check()
                 run.upstream_ended = time.perf_counter()
                 await runs.end(
                     run,
@@ -64,35 +75,20 @@ class ChatStream:
                 )
             except Exception as failure:  # noqa: BLE001 - a stream that ended cleanly here would pass for a whole answer
                 status, error = failure_of(failure)
-                for event in self._held():
-                    yield event
+                held = self._held()
                 await self._end(status, error)
-                for event in self._failed(failure, error):
-                    yield event
+                yield [*held, *self._failed(failure, error)]
                 return
-            for event in self._completed():
-                yield event
+            yield self._completed()
         finally:
             # Also when the caller goes away, wherever this stands.
             if pump is not None:
                 pump.close()
             runs.end_later(run, Status.CANCELLED)
 
-    async def _answer(self, pump: Pump) -> AsyncIterator[ChatEvent]:
-        while not self._run.answer.complete:
-            try:
-                piece = await pump.next(SILENCE)
-            except TimeoutError:
-                yield Ping()
-                continue
-            for event, _ in self._stream.push(piece):
-                told = self._told(event) if event else None
-                if told is not None:
-                    yield told
-            self._run.restored_count = self._stream.restored_count
-            self._stream.check()
-
-    def _told(self, event: dict[str, Any]) -> ChatEvent | None:
+    def _told(self, event: dict[str, Any] | None) -> ChatEvent | None:
+        if event is None:
+            return None
         if event["type"] == "content_block_delta":
             text = event["delta"].get("text")
             return DeltaEvent(self._id, text) if text else None

@@ -1,7 +1,6 @@
 """Reads the provider's stream in a task of its own, so that its reader may wait with a limit, and stop at once."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -49,7 +48,7 @@ class Pump:
         open_stream: Callable[[], Awaitable["AbstractAsyncContextManager[AsyncIterable[bytes]]"]],
         stop: Stop,
     ) -> None:
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._end: BaseException | None = None
@@ -58,12 +57,18 @@ class Pump:
         stop.then(self._stopped)
 
     async def next(self, patience: float | None = None) -> bytes:
-        """The next piece. Raises what broke the stream, its end too, Stopped, and TimeoutError after `patience` seconds of silence."""
+        """What has come since the last call, at least a byte.
+
+        Raises what broke the stream, its end too, Stopped, and TimeoutError after `patience` seconds of silence.
+        """
         while True:
             self._stop.check()
             if self._pieces:
+                # A caller that is slower than the provider gets larger pieces, not a longer queue.
+                pieces = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+                self._pieces.clear()
                 self._room.set()
-                return self._pieces.popleft()
+                return pieces
             if self._end is not None:
                 raise self._end
             self._news.clear()
