@@ -34,7 +34,7 @@ from services.inference.usecases.runs import LEASE
 async def serve() -> None:
     settings = load(Settings)
     logs.configure("inference", settings.log_level)
-    pool = PresidioPool(PoolSettings(workers=settings.phi_workers))
+    pool = PresidioPool(PoolSettings(workers=settings.phi_workers, load_seconds=180))
     loading = asyncio.create_task(pool.start())  # the model, in a process of its own, beside all that follows
     db, clock = Database(settings.database_url.get_secret_value()), SystemClock()
     await db.open()
