@@ -23,6 +23,13 @@ def test_a_clinician_is_not_taken_for_the_patient_of_the_same_name():
     assert known.assign("PERSON", "Smith", before="seen by Dr. ") == "[PERSON_2]"
 
 
+def test_a_surname_in_a_field_comes_back_as_it_was():
+    known = PlaceholderMap()
+    known.assign("PERSON", "John Smith")
+    assert known.assign("PERSON", "Smith", alone=True) == "[PERSON_2]"
+    assert known.value("PERSON", 2) == "Smith"
+
+
 def test_a_surname_of_two_known_people_is_neither():
     known = PlaceholderMap()
     known.assign("PERSON", "John Smith")

@@ -23,6 +23,7 @@ from services.inference.clients.presidio.spacy_ner import SpacyNer
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
+_POSSESSIVE = frozenset({"PERSON", "LOCATION"})
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
 logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
@@ -131,8 +132,7 @@ def detect(engine: AnalyzerEngine, text: str) -> list[Span]:
     """Disjoint detections of one text, in order."""
     if not text.strip():
         return []
-    results = engine.analyze(text, "en")
-    return merge(
+    found = merge(
         Span(
             result.start,
             result.end,
@@ -140,5 +140,12 @@ def detect(engine: AnalyzerEngine, text: str) -> list[Span]:
             result.score,
             (result.recognition_metadata or {}).get(_RECOGNIZER, ""),
         )
-        for result in results
+        for result in engine.analyze(text, "en")
     )
+    return [_without_possessive(span, text) if span.entity_type in _POSSESSIVE else span for span in found]
+
+
+def _without_possessive(span: Span, text: str) -> Span:
+    """ "John Smith's" is the same person as "John Smith"."""
+    value = text[span.start : span.end]
+    return replace(span, end=span.end - 2) if value.endswith(("'s", "’s")) and len(value) > 3 else span

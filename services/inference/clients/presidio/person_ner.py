@@ -145,7 +145,7 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
         word = found[0]
         if (words.is_eponym(word) and not words.is_first_name(word)) or (word.isupper() and len(word) <= 5):
             return None
-        if words.is_english(word) and not words.is_name(word):
+        if (words.is_english(word) and not words.is_name(word)) or word == "Claude":  # "Hello, Claude" greets the model
             return None
     return Span(*name, "PERSON", _SCORES["PERSON"], "ner")
 

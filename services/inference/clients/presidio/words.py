@@ -29,6 +29,19 @@ EPONYM_TAIL = re.compile(
 )
 
 
+# Names of scores and operations that read like a person's.
+_PHRASES = frozenset(
+    {
+        "ann arbor",
+        "le fort",
+        "saint vitus",
+        "st jude",
+        "van der waals",
+        "von willebrand",
+        "jackson pratt",
+        "mallory weiss",
+    }
+)
 _MONTHS = frozenset("january february march april may june july august september october november december".split())  # noqa: SIM905
 _FREQUENT = frozenset(
     (  # noqa: SIM905 - a list would fill a page
@@ -154,7 +167,7 @@ def name_within(text: str, start: int, end: int) -> tuple[int, int] | None:
             first = match.start()
         last = match.end()
         named = named or (len(word) > 1 and (is_name(word) or not is_common(word)))
-    if first is None or not named:
+    if first is None or not named or text[first:last].lower() in _PHRASES:
         return None
     if last < end and text[last] == ".":
         last += 1 if text[last - 2 : last - 1] in " ." or last - first <= 2 else 0

@@ -47,7 +47,8 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
         position = 0
         for span in spans:
             before = leaf.text[max(0, span.start - 24) : span.start]
-            placeholder = placeholders.assign(span.entity_type, leaf.text[span.start : span.end], before)
+            value = leaf.text[span.start : span.end]
+            placeholder = placeholders.assign(span.entity_type, value, before, alone=value == leaf.text.strip())
             redactions.append(
                 Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer)
             )

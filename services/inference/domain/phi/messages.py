@@ -71,7 +71,9 @@ class RequestWalk:
                 self._value(f"stop_sequences[{index}]", sequences, index, sequence)
         if isinstance(metadata := rest.get("metadata"), dict):
             del rest["metadata"]
-            self._value("metadata.user_id", metadata, "user_id", metadata.get("user_id"))
+            user = metadata.get("user_id")
+            if not (isinstance(user, str) and _MINTED_ID.match(user)):  # an opaque id, as the provider asks for
+                self._value("metadata.user_id", metadata, "user_id", user)
             self._rest("metadata", metadata, {"user_id"})
         for key, value in rest.items():
             if value:

@@ -43,16 +43,17 @@ class PlaceholderMap:
     def __len__(self) -> int:
         return len(self._values)
 
-    def assign(self, entity_type: str, value: str, before: str = "") -> str:
-        """The placeholder of `value`; `before` is the text in front of it, which tells a clinician by the title."""
+    def assign(self, entity_type: str, value: str, before: str = "", *, alone: bool = False) -> str:
+        """The placeholder of `value`; `before` is the text in front of it, which tells a clinician by the title.
+
+        `alone`: the value is a field by itself. A surname in a field must come back as the surname, so it is not linked.
+        """
         label = BY_NAME[entity_type].label
         key = _key(entity_type, value)
         number = self._numbers.get((label, key))
         clinician = bool(_CLINICIAN_BEFORE.search(before[-24:]))
-        if number is None and entity_type == "PERSON":
+        if number is None and entity_type == "PERSON" and not alone:
             number = self._linked(key, clinician=clinician)
-            if number is not None:
-                self._numbers[label, key] = number
         if number is None:
             number = self._last.get(label, 0) + 1
             self._last[label] = number
