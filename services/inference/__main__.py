@@ -98,6 +98,7 @@ async def serve() -> None:
             "checkpoint": inference.runs.checkpoint,
             "partitions": inference.runs.keep_partitions,
             "recovery": inference.recovery.run,
+            "retention": inference.retention.run,
             "key uses": authenticator.run,
             "idempotency": inference.idempotency.run,
             "relay": relay.run,

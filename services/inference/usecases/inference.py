@@ -24,6 +24,7 @@ from services.inference.usecases.models import Models
 from services.inference.usecases.records import Records
 from services.inference.usecases.recovery import Recovery
 from services.inference.usecases.replay import Replays
+from services.inference.usecases.retention import Retention
 from services.inference.usecases.runs import Runs
 from services.inference.usecases.settings import SettingsOfOrganizations
 
@@ -65,6 +66,7 @@ class Inference:
         )
         self.runs = Runs(g.db, g.clock, g.sealer, g.metering, g.relay, owner_id=new_ulid(g.clock))
         self.recovery = Recovery(g.db, g.clock, self.runs, g.relay)
+        self.retention = Retention(g.db)
         self.models = Models(g.catalogue, g.clock)
         self.records = Records(g.db, g.sealer, g.catalogue)
         entitlements = Entitlements(g.metering, watches.billing, g.clock)
