@@ -70,7 +70,7 @@ class _JsonEdits:
         self._edits: list[tuple[int, int, str]] = []
 
     def at(self, start: int, end: int) -> Callable[[str], None]:
-        return lambda text: self._edits.append((start, end, json.dumps(text, ensure_ascii=False)))
+        return lambda text: self._edits.append((start, end, _json_string(text)))
 
     def finish(self) -> None:
         if not self._edits:
@@ -156,6 +156,14 @@ class Leaves:
         if len(window.segments) > 1:
             seams = tuple(segment.start for segment in window.segments[1:])
             self.blocks.append(Block("".join(window.pieces), window.segments, seams))
+
+
+def _json_string(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can carry
+        return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _is_sealed(token: Token) -> bool:

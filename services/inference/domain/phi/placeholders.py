@@ -79,7 +79,12 @@ class PlaceholderMap:
 
     def avoid(self, texts: Iterable[str]) -> None:
         """Move to a namespace that occurs in none of `texts`, the caller's own words."""
-        taken = {(m.group(1) or m.group(2) or "").upper() for text in texts for m in _COLLISION.finditer(text)}
+        taken = {
+            (match.group(1) or match.group(2) or "").upper()
+            for text in texts
+            if "[" in text or "_" in text
+            for match in _COLLISION.finditer(text)
+        }
         if self.namespace in taken:
             self.namespace = next(name for name in _NAMESPACES if name not in taken)
 
@@ -94,8 +99,7 @@ class PlaceholderMap:
                 "values": [[label, number, value] for (label, number), value in self._values.items()],
                 "forms": [[label, key, number] for (label, key), number in self._numbers.items()],
                 "clinicians": sorted(self._clinicians),
-            },
-            ensure_ascii=False,
+            }
         )
 
     @classmethod
