@@ -14,6 +14,11 @@ from services.chassis.access import OrgId
 from services.chassis.clock import from_unix_ms
 from services.chassis.paging import nullable
 from services.chassis.timestamps import iso
+from services.chassis.ulids import is_ulid
+
+_MOST_TOKENS = 10**12
+_LATEST_MS = 253_402_300_800_000
+"""The end of the year 9999."""
 
 
 def demand(request: metering_pb.ReserveRequest) -> Demand:
@@ -34,15 +39,21 @@ def request_ref(ref: metering_pb.RequestRef) -> RequestRef:
 
 
 def settlement(told: metering_pb.Settlement) -> Settlement:
-    """Raises ValueError for a negative count, or for a basis that is none of ours."""
+    """Raises ValueError for what no honest sender tells and no table holds: nothing of it may fail the batch it would join."""
     tokens = Tokens(
         input=told.input_tokens,
         output=told.output_tokens,
         cache_read=told.cache_read_tokens,
         cache_write=told.cache_write_tokens,
     )
-    if min(tokens.input, tokens.output, tokens.cache_read, tokens.cache_write) < 0:
-        raise ValueError("a negative count of tokens")
+    if min(tokens.input, tokens.output, tokens.cache_read, tokens.cache_write) < 0 or tokens.total > _MOST_TOKENS:
+        raise ValueError("an impossible count of tokens")
+    if not 0 <= told.occurred_at_ms < _LATEST_MS:
+        raise ValueError("an impossible moment")
+    if not is_ulid(told.org_id) or not is_ulid(told.request_id):
+        raise ValueError("an id that is no ULID")
+    if "\0" in told.principal_id + told.agent_id + told.model + told.catalogue_version:
+        raise ValueError("a NUL in a text")
     return Settlement(
         org_id=OrgId(told.org_id),
         request_id=told.request_id,

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,13 @@ def test_a_leap_day_is_used_where_there_is_one() -> None:
     anchor = at("2028-02-29T00:00")
     assert beginning(anchor, 12) == at("2029-02-28T00:00")
     assert beginning(anchor, 48) == at("2032-02-29T00:00")
+
+
+@given(moments, moments, st.integers(0, 100))
+def test_the_zone_a_moment_is_told_in_changes_nothing(anchor: datetime, moment: datetime, number: int) -> None:
+    berlin, auckland = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Auckland")
+    assert beginning(anchor.astimezone(berlin), number) == beginning(anchor, number)
+    assert cycle_at(anchor.astimezone(auckland), moment.astimezone(berlin)) == cycle_at(anchor, moment)
 
 
 def test_years_turn() -> None:

@@ -343,3 +343,20 @@ async def test_the_basis_of_a_settlement_is_kept(
 ) -> None:
     await metering.settle([settlement(demand(alice, clock), clock.now(), basis=basis)])
     assert await rows(db, alice.org_id, "SELECT basis FROM settlements") == [(basis.value,)]
+
+
+async def test_connections_that_died_with_their_server_reach_no_caller(
+    metering: Metering, db: Database, usages: Usages, alice: Principal, clock: FrozenClock
+) -> None:
+    for turn in range(3):
+        requests = [demand(alice, clock) for _ in range(8)]
+        assert all(decision.reserved for decision in await asyncio.gather(*map(metering.reserve, requests)))
+        await rows(
+            db,
+            alice.org_id,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        told = [settlement(request, clock.now()) for request in requests]
+        assert await metering.settle(told) == list(range(8))
+        assert await credits_of(usages, alice) == (8000 * (turn + 1), 0)

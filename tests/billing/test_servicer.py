@@ -154,9 +154,17 @@ async def test_inference_reserves_and_settles_and_the_organization_sees_it(
     await metering.Renew(
         metering_pb.RenewRequest(requests=[{"org_id": alice.org_id, "request_id": request.request_id}]), timeout=5
     )
-    broken = settling(request, clock, request_id=new_ulid(clock), basis="guessed")
-    told = metering_pb.SettleRequest(settlements=[broken, settling(request, clock)])
-    assert list((await metering.Settle(told, timeout=5)).booked) == [1]
+    broken = [
+        settling(request, clock, basis="guessed"),
+        settling(request, clock, output_tokens=-1),
+        settling(request, clock, input_tokens=2**62, cache_read_tokens=2**62),
+        settling(request, clock, occurred_at_ms=2**62),
+        settling(request, clock, principal_id="a\0b"),
+        settling(request, clock, catalogue_version="a\0b"),
+        settling(request, clock, request_id="1"),
+    ]
+    told = metering_pb.SettleRequest(settlements=[*broken, settling(request, clock), *broken])
+    assert list((await metering.Settle(told, timeout=5)).booked) == [len(broken)]
 
     answer = await UsageServiceStub(edge).GetUsage(usage_pb.GetUsageRequest(), timeout=5, metadata=ALICE)
     assert answer.success

@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,9 @@ class Cycle:
 
 
 def beginning(anchor: datetime, number: int) -> datetime:
-    """When cycle `number`, counted from 0, begins. `anchor` is in UTC."""
+    """When cycle `number`, counted from 0, begins."""
+    # A driver gives moments in its session's zone, whose calendar is not the cycles'.
+    anchor = anchor.astimezone(UTC)
     months = anchor.year * 12 + anchor.month - 1 + number
     year, month = divmod(months, 12)
     day = min(anchor.day, calendar.monthrange(year, month + 1)[1])
@@ -46,5 +48,6 @@ def cycles_from(anchor: datetime, start: datetime, until: datetime) -> Iterator[
 
 
 def _number_at(anchor: datetime, moment: datetime) -> int:
+    anchor, moment = anchor.astimezone(UTC), moment.astimezone(UTC)
     number = max(0, (moment.year - anchor.year) * 12 + moment.month - anchor.month)
     return number - 1 if number and beginning(anchor, number) > moment else number

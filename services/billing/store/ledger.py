@@ -88,7 +88,7 @@ async def add_crossings(tx: Tx, crossings: Sequence[Crossing]) -> None:
 
 
 async def take_new_crossings(tx: Tx, at: datetime, limit: int) -> list[Crossing]:
-    """Mark as announced what is not yet; no two replicas take the same."""
+    """Mark as announced what is not yet, in the order it was crossed; no two replicas take the same."""
     t = threshold_crossings
     new = (
         select(t.c.org_id, t.c.cycle_start, t.c.threshold)
@@ -104,4 +104,5 @@ async def take_new_crossings(tx: Tx, at: datetime, limit: int) -> list[Crossing]
         .where(t.c.org_id == new.c.org_id, t.c.cycle_start == new.c.cycle_start, t.c.threshold == new.c.threshold)
         .returning(*t.c)
     )
-    return [Crossing(**row) for row in taken.mappings()]
+    crossings = [Crossing(**row) for row in taken.mappings()]
+    return sorted(crossings, key=lambda crossing: (crossing.crossed_at, crossing.threshold))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from math import ceil
-from typing import LiteralString, NamedTuple
+from typing import LiteralString, NamedTuple, TypeVar
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
 
 from services.billing.domain.metering import Decision, PricedDemand, PricedSettlement, RateLimit, RequestRef
 from services.chassis.access import OrgId
+from services.chassis.database import Database
 
 Connection = AsyncConnection[TupleRow]
+R = TypeVar("R")
 
 
 class NotJudged(StrEnum):
@@ -93,6 +96,22 @@ DELETE FROM windows USING (
     LIMIT %s FOR UPDATE SKIP LOCKED
 ) AS old WHERE windows.org_id = old.org_id AND windows.subject = old.subject
 """
+
+
+async def run_repeatably(db: Database, run: Callable[[Connection], Awaitable[R]]) -> R:
+    """Run what may be run twice.
+
+    When the server was restarted every pooled connection is dead: the first to find out has them replaced and goes on.
+    """
+    try:
+        async with db.hot.connection() as connection:
+            return await run(connection)
+    except PoolTimeout:
+        raise
+    except OperationalError:
+        await db.hot.check()
+    async with db.hot.connection() as connection:
+        return await run(connection)
 
 
 async def reserve(

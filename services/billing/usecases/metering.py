@@ -5,8 +5,7 @@ Every call joins the batch of its process. A call that meets an account whose cy
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import structlog
 
@@ -34,9 +33,6 @@ from services.chassis.errors import ServiceUnavailable
 _ATTEMPTS = 3
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Metering:
@@ -102,18 +98,21 @@ class Metering:
 
     async def release(self, requests: Sequence[RequestRef]) -> None:
         """End the holds of requests that were never dispatched. One that was not reserved yet will not be."""
-        async with self._db.hot.connection() as connection:
-            await store.release(connection, requests, expired=False, at=self._clock.now())
+        now = self._clock.now()
+        await store.run_repeatably(
+            self._db, lambda connection: store.release(connection, requests, expired=False, at=now)
+        )
 
     async def renew(self, requests: Sequence[RequestRef]) -> None:
         """Keep the holds of running requests."""
-        async with self._db.hot.connection() as connection:
-            await store.renew(connection, requests, expires=self._clock.now() + EXPIRY)
+        expires = self._clock.now() + EXPIRY
+        await store.run_repeatably(self._db, lambda connection: store.renew(connection, requests, expires=expires))
 
     async def entitlements(self, org_id: OrgId) -> Entitlements:
         """What the organization may use. Raises AccountNotOpen."""
-        async with self._db.hot.connection() as connection:
-            entitlements = await store.find_entitlements(connection, org_id)
+        entitlements = await store.run_repeatably(
+            self._db, lambda connection: store.find_entitlements(connection, org_id)
+        )
         if entitlements is None:
             raise AccountNotOpen
         return entitlements
@@ -133,34 +132,36 @@ class Metering:
 
     async def _reserve(self, demands: Sequence[PricedDemand]) -> Sequence[Decision | NotJudged]:
         now = self._clock.now()
+        rounds = _rounds([(priced.demand.org_id, priced.demand.request_id) for priced in demands])
 
-        async def judge(connection: store.Connection, round_: Sequence[PricedDemand]) -> list[Decision | NotJudged]:
-            return await store.reserve(connection, round_, at=now, expires=now + EXPIRY)
+        async def judge(connection: store.Connection) -> list[Decision | NotJudged]:
+            answers: dict[int, Decision | NotJudged] = {}
+            for places in rounds:
+                asked = [demands[place] for place in places]
+                judged = await store.reserve(connection, asked, at=now, expires=now + EXPIRY)
+                answers |= zip(places, judged, strict=True)
+            return [answers[place] for place in range(len(demands))]
 
-        keys = [(priced.demand.org_id, priced.demand.request_id) for priced in demands]
-        async with self._db.hot.connection() as connection:
-            return await _in_rounds(connection, demands, keys, judge)
+        return await store.run_repeatably(self._db, judge)
 
     async def _settle(self, calls: Sequence[Sequence[PricedSettlement]]) -> Sequence[Sequence[Booking | NotJudged]]:
         now = self._clock.now()
-
-        async def book(connection: store.Connection, round_: Sequence[PricedSettlement]) -> list[Booking | NotJudged]:
-            return await store.settle(connection, round_, at=now)
-
         together = [settlement for settlements in calls for settlement in settlements]
-        keys = [(priced.settlement.org_id, priced.settlement.request_id) for priced in together]
-        async with self._db.hot.connection() as connection:
-            answers = iter(await _in_rounds(connection, together, keys, book))
+        rounds = _rounds([(priced.settlement.org_id, priced.settlement.request_id) for priced in together])
+
+        async def book(connection: store.Connection) -> list[Booking | NotJudged]:
+            answers: dict[int, Booking | NotJudged] = {}
+            for places in rounds:
+                booked = await store.settle(connection, [together[place] for place in places], at=now)
+                answers |= zip(places, booked, strict=True)
+            return [answers[place] for place in range(len(together))]
+
+        answers = iter(await store.run_repeatably(self._db, book))
         return [[next(answers) for _ in settlements] for settlements in calls]
 
 
-async def _in_rounds(
-    connection: store.Connection,
-    items: Sequence[T],
-    keys: Sequence[tuple[str, str]],
-    run: Callable[[store.Connection, Sequence[T]], Awaitable[Sequence[R]]],
-) -> list[R]:
-    """Run a batch so that no request is twice in one statement: a repeat that came with its first goes into the next one, and sees it."""
+def _rounds(keys: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """The places of a batch in rounds without a repeat: one that came with its first goes into the next statement, and sees it."""
     rounds: list[list[int]] = []
     seen: dict[tuple[str, str], int] = {}
     for place, key in enumerate(keys):
@@ -168,7 +169,4 @@ async def _in_rounds(
         if number == len(rounds):
             rounds.append([])
         rounds[number].append(place)
-    answers: dict[int, R] = {}
-    for places in rounds:
-        answers |= zip(places, await run(connection, [items[place] for place in places]), strict=True)
-    return [answers[place] for place in range(len(items))]
+    return rounds
