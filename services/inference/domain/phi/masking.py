@@ -1,6 +1,5 @@
 """Detections into placeholders, leaf by leaf in the order of the request."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -95,19 +94,22 @@ class _Known:
     """Values that are masked wherever they occur as whole words."""
 
     def __init__(self) -> None:
-        self._patterns: dict[str, tuple[str, re.Pattern[str]]] = {}
+        self._types: dict[str, str] = {}
 
     def add(self, entity_type: str, value: str) -> None:
-        if value not in self._patterns and _distinctive(entity_type, value):
-            self._patterns[value] = entity_type, re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
+        if value not in self._types and _distinctive(entity_type, value):
+            self._types[value] = entity_type
 
     def within(self, text: str) -> list[Span]:
-        return [
-            Span(match.start(), match.end(), entity_type, _KNOWN_SCORE, "known_value")
-            for value, (entity_type, pattern) in self._patterns.items()
-            if value in text
-            for match in pattern.finditer(text)
-        ]
+        spans: list[Span] = []
+        for value, entity_type in self._types.items():
+            start = text.find(value)
+            while start >= 0:
+                end = start + len(value)
+                if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
+                    spans.append(Span(start, end, entity_type, _KNOWN_SCORE, "known_value"))
+                start = text.find(value, end)
+        return spans
 
 
 def _distinctive(entity_type: str, value: str) -> bool:

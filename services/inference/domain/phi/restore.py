@@ -121,17 +121,19 @@ def _rewrite(value: Any, text: Callable[[str], str], opaque: frozenset[str] = _O
 def _pattern(placeholders: PlaceholderMap, *, in_json: bool) -> re.Pattern[str] | None:
     """Matches `[PERSON_1]` in either letter case, with Markdown's backslashes or a space, and a bare `PERSON_1`.
 
-    The bare form counts only in capitals and as a whole word: `person_1` is a variable in somebody's code.
+    Both brackets are escaped or none: a backslash in front of a plain placeholder is the caller's. The bare form counts
+    only in capitals and as a whole word: `person_1` is a variable in somebody's code.
     """
     labels = sorted(placeholders.last_numbers(), key=len, reverse=True)
     if not labels:
         return None
     names = "|".join(labels)
-    backslash = r"(?:\\\\)?" if in_json else r"\\?"
+    backslash = r"\\\\" if in_json else r"\\"
     space = re.escape(placeholders.namespace)
     # In JSON source the letter of a preceding `\n` is not part of a word.
     edge = r"(?:(?<!\w)|(?<=\\[nrt]))" if in_json else r"(?<!\w)"
     return re.compile(
-        rf"(?i:{backslash}\[(?P<label>{names})(?:{backslash}_| ){space}(?P<number>[1-9][0-9]{{0,8}}){backslash}\])"
-        rf"|{edge}(?P<bare>{names}){backslash}_{space}(?P<bare_number>[1-9][0-9]{{0,8}})(?!\w)"
+        rf"(?i:(?P<escaped>{backslash})?\[(?P<label>{names})(?:(?:{backslash})?_| ){space}(?P<number>[1-9][0-9]{{0,8}})"
+        rf"(?(escaped){backslash})\])"
+        rf"|{edge}(?P<bare>{names})(?:{backslash})?_{space}(?P<bare_number>[1-9][0-9]{{0,8}})(?!\w)"
     )

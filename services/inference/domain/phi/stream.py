@@ -88,7 +88,10 @@ class _Tail:
 
     def _viable(self, text: str, start: int) -> bool:
         tail = text[start:]
-        if tail.lower() in self._bracket_heads or self._known(self._bracketed.fullmatch(tail)):
+        if tail.lower() in self._bracket_heads:
+            return True
+        bracketed = self._bracketed.fullmatch(tail)
+        if self._known(bracketed) and (tail[0] == "\\" or tail[-1] != "\\"):
             return True
         if tail in self._word_heads or self._known(self._word.fullmatch(tail)):
             before = text[max(0, start - 2) : start]
