@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar
 
+import orjson
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -15,13 +16,15 @@ from psycopg.types.json import Jsonb
 from services.chassis.access import OrgId
 from services.chassis.database import Database
 from services.chassis.idempotency import MARK_APPLIED, DuplicateRequest, Fresh, RequestInProgress
-from services.chassis.outbox import OWED, Owed, owed_parameters
+from services.chassis.outbox import Owed
 from services.inference.domain.errors import ConversationChanged
 from services.inference.domain.record import Ending, Opening, Record
 from services.inference.domain.usage import Usage
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[Any]
+Owes = tuple[Owed, Owed]
+"""What every ending owes: billing its settlement, the audit log its event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ async def insert_with(db: Database, opening: Opening, step: ConversationStep | N
             raise DuplicateRequest(f"req_{opening.request_id}") from None
 
 
-async def end_batch(db: Database, endings: Sequence[tuple[Ending, Sequence[Owed]]]) -> list[bool | Exception]:
+async def end_batch(db: Database, endings: Sequence[tuple[Ending, Owes]]) -> list[bool | Exception]:
     """Each ending with what it owes the siblings, in one commit; False where the record was ended by somebody else."""
     cursors = await _together(db, endings, _end, lambda _, error: error)
     return [cursor if isinstance(cursor, Exception) else bool(await _first(cursor)) for cursor in cursors]
@@ -94,15 +97,14 @@ async def _insert(connection: Connection, opening: Opening) -> None:
             opening.owner_id,
             opening.input_bound,
             opening.request,
-            Jsonb(opening.phi),
+            Jsonb(opening.phi, dumps=orjson.dumps),
             opening.phi_ms,
             opening.created_at,
         ),
-        binary=True,
     )
 
 
-async def _end(connection: Connection, item: tuple[Ending, Sequence[Owed]]) -> psycopg.AsyncCursor[Any]:
+async def _end(connection: Connection, item: tuple[Ending, Owes]) -> psycopg.AsyncCursor[Any]:
     ending, owed = item
     usage = ending.usage
     values: dict[str, object] = {
@@ -127,7 +129,13 @@ async def _end(connection: Connection, item: tuple[Ending, Sequence[Owed]]) -> p
         "conversation_id": ending.conversation_id,
         "turn": ending.turn,
     }
-    return await connection.execute(_END, values | owed_parameters(owed))
+    for number, message in enumerate(owed):
+        values |= {
+            f"topic_{number}": message.topic,
+            f"id_{number}": message.message_id,
+            f"payload_{number}": message.payload,
+        }
+    return await connection.execute(_END, values)
 
 
 async def checkpoint(db: Database, running: Sequence[tuple[OrgId, str, str, Usage, str | None, bytes | None]]) -> None:
@@ -164,7 +172,7 @@ async def abandoned(connection: Connection, owner_id: str, running: Sequence[str
         return await cursor.fetchall()
 
 
-async def end_in(connection: Connection, ending: Ending, owed: Sequence[Owed]) -> None:
+async def end_in(connection: Connection, ending: Ending, owed: Owes) -> None:
     """An ending inside the transaction that locked its record."""
     await _end(connection, (ending, owed))
 
@@ -210,7 +218,7 @@ INSERT INTO records (org_id, request_id, surface, status, stream, store, model, 
 VALUES (%s, %s, %s, 'dispatched', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
-_END: LiteralString = f"""
+_END: LiteralString = """
 WITH ended AS (
     UPDATE records
        SET status = %(status)s, basis = %(basis)s, input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s,
@@ -225,12 +233,14 @@ WITH ended AS (
     SELECT %(org_id)s, %(conversation_id)s, %(request_id)s, %(turn)s::bytea FROM ended WHERE %(turn)s::bytea IS NOT NULL
 ), told AS (
     INSERT INTO outbox (org_id, topic, id, payload, due_at)
-    SELECT owed.org_id, owed.topic, owed.id, owed.payload, coalesce(owed.due_at, '-infinity') FROM ended CROSS JOIN {OWED}
+    SELECT %(org_id)s, owed.topic, owed.id, owed.payload, '-infinity'
+      FROM ended CROSS JOIN (VALUES (%(topic_0)s, %(id_0)s, %(payload_0)s::bytea), (%(topic_1)s, %(id_1)s, %(payload_1)s::bytea))
+           AS owed (topic, id, payload)
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) + (SELECT count(*) FROM records WHERE org_id = %(org_id)s AND request_id = %(request_id)s AND %(audit_id)s = ANY (audit_ids))
   FROM ended
-"""  # noqa: S608 - constants of this module and of the chassis
+"""
 # The second count: this very ending was committed before and its confirmation lost.
 
 _CHECKPOINT: LiteralString = """

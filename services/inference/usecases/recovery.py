@@ -13,6 +13,7 @@ from services.chassis.outbox import Owed, Relay
 from services.inference.domain.record import Caller, Ending, Opening, Record, Status, Surface
 from services.inference.domain.usage import Basis, Usage
 from services.inference.store import records
+from services.inference.store.records import Owes
 from services.inference.usecases.runs import Runs
 from services.inference.usecases.settlement import audit_event, settlement
 
@@ -55,7 +56,7 @@ class Recovery:
             self._relay.wake()
         return len(found)
 
-    def _ending(self, record: Record) -> tuple[Ending, list[Owed]]:
+    def _ending(self, record: Record) -> tuple[Ending, Owes]:
         now = self._clock.now()
         # This process' own, and not running: the commit's confirmation was lost, and so the request never left.
         undelivered = record.owner_id == self._runs.owner_id
@@ -75,10 +76,10 @@ class Recovery:
             restored_count=record.restored_count,
             recovered=True,
         )
-        owed = [
+        owed = (
             settlement(opening, usage, occurred_at=now, undelivered=undelivered),
             Owed(event.id, record.org_id, "compliance.audit", event.SerializeToString()),
-        ]
+        )
         ending = Ending(
             org_id=record.org_id,
             request_id=record.request_id,

@@ -6,7 +6,7 @@ owes billing and the audit log is in it.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from services.inference.domain.answer import Answer
 from services.inference.domain.record import Ending, Opening, Status
 from services.inference.domain.usage import Basis, Usage
 from services.inference.store import owners, records
-from services.inference.store.records import ConversationStep
+from services.inference.store.records import ConversationStep, Owes
 from services.inference.usecases.settlement import audit_event, settlement
 
 log = structlog.get_logger()
@@ -79,13 +79,11 @@ class Runs:
         self._relay = relay
         self.owner_id = owner_id
         self._running: dict[tuple[OrgId, str], Run] = {}
-        self._unconfirmed: dict[tuple[OrgId, str], tuple[Ending, Sequence[Owed]]] = {}
+        self._unconfirmed: dict[tuple[OrgId, str], tuple[Ending, Owes]] = {}
         """Endings that the database has not taken yet."""
         self._background: set[asyncio.Task[None]] = set()
         self._openings: Batcher[Opening, None] = Batcher(lambda items: records.insert_batch(db, items), lanes=2)
-        self._endings: Batcher[tuple[Ending, Sequence[Owed]], bool] = Batcher(
-            lambda items: records.end_batch(db, items), lanes=2
-        )
+        self._endings: Batcher[tuple[Ending, Owes], bool] = Batcher(lambda items: records.end_batch(db, items), lanes=2)
 
     @property
     def running(self) -> list[str]:
@@ -233,7 +231,7 @@ class Runs:
 
     async def _ending(
         self, run: Run, status: Status, error_code: str | None, answer: bytes | None, turn: bytes | None
-    ) -> tuple[Ending, list[Owed]]:
+    ) -> tuple[Ending, Owes]:
         opening, now = run.opening, self._clock.now()
         run.answer.settle_count()
         usage = run.answer.usage
@@ -243,10 +241,10 @@ class Runs:
         event = audit_event(
             self._clock, opening, status, usage, error_code=error_code, restored_count=run.restored_count
         )
-        owed = [
+        owed = (
             settlement(opening, usage, occurred_at=now, undelivered=undelivered),
             Owed(event.id, opening.org_id, "compliance.audit", event.SerializeToString()),
-        ]
+        )
         sealed_turn = None
         if turn is not None and opening.conversation_id is not None:
             sealed_turn = await self._sealer.seal(
@@ -275,7 +273,7 @@ class Runs:
             turn=sealed_turn,
         ), owed
 
-    async def _commit(self, ending: Ending, owed: Sequence[Owed]) -> bool:
+    async def _commit(self, ending: Ending, owed: Owes) -> bool:
         """The batch's answer; waits for a database that is away, because the answer is paid for already."""
         for attempt in range(_COMMIT_TRIES):
             try:
