@@ -157,3 +157,16 @@ async def test_partitions_are_made_for_the_months_to_come(
     await metering.settle([settlement(demand(alice, clock), clock.now())])
     where = "SELECT tableoid::regclass::text FROM settlements ORDER BY request_id"
     assert await rows(db, alice.org_id, where) == [("settlements_rest",), ("settlements_202606",)]
+
+
+async def test_a_new_partition_does_not_wait_for_a_long_reader(
+    sweeper: Sweeper, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    clock.advance(timedelta(days=365))
+    made = "SELECT to_regclass('entries_202705')::text, to_regclass('settlements_202705')::text"
+    async with db.transaction(alice.org_id) as reader:
+        await reader.exec_driver_sql("SELECT count(*) FROM entries")
+        await asyncio.wait_for(sweeper.tidy(), 10)
+        assert await rows(db, alice.org_id, made) == [(None, "settlements_202705")]
+    await sweeper.tidy()
+    assert await rows(db, alice.org_id, made) == [("entries_202705", "settlements_202705")]

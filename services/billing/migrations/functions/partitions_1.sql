@@ -11,9 +11,11 @@ BEGIN
 END $$;
 
 -- The months from `at` on as partitions of the journal and the settlements. With the owner's rights: the program may not change the schema but by this
--- one door. A month that has rows in the rest already stays there.
+-- one door. A month that has rows in the rest already stays there. A new partition waits for every statement on its parent and lets none pass meanwhile:
+-- where that takes long it is left for the next time, months ahead of its need.
 CREATE FUNCTION make_ledger_partitions(at timestamptz, months integer) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
     first timestamptz;
     parent text;
@@ -31,7 +33,7 @@ BEGIN
                 -- Row triggers come from the parent, statement triggers do not.
                 EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON %I '
                     'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
-            EXCEPTION WHEN check_violation OR duplicate_table THEN
+            EXCEPTION WHEN check_violation OR duplicate_table OR lock_not_available THEN
                 NULL;
             END;
         END LOOP;
