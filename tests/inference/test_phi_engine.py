@@ -45,6 +45,8 @@ DISGUISED = [
     ("Patient: " + "".join(f"&#{ord(c)};" for c in "John Smith"), "Patient: []"),
     ("mail jane.doe&#64;example.org", "mail []"),
     ("?name=John%20Smith&ssn=536%2D22%2D8812", "?name=[]&ssn=[]"),
+    ("see https://ehr.example/p?name=Leopold%20Stanhope&ssn=536-22-8812, please", "see [], please"),
+    ("see https://ehr.example/p?name=Leopold+Stanhope&ward=7.", "see []."),
     ("jane.doe [at] example [dot] org", "[]"),
     ("jane dot doe at example dot org", "[]"),
     ("note " + base64.b64encode(b"Patient: John Smith, SSN 536-22-8812").decode(), "note []"),

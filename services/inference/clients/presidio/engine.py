@@ -5,6 +5,7 @@ interface, so that a site can add a recognizer of its own to the registry.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,8 @@ from services.inference.clients.presidio.spacy_ner import SpacyNer
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
+# In the view a URL ends where its query holds an encoded blank; in the text it goes on.
+_REST_OF_URL = re.compile(r"""[%+][^\s<>"'`\])}]{1,2000}(?<![.,;:!?])""")
 _POSSESSIVE = frozenset({"PERSON", "LOCATION"})
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
@@ -107,6 +110,8 @@ class PhiRecognizer(EntityRecognizer):
         results: list[RecognizerResult] = []
         for span in spans:
             start, end = view.back(span.start, span.end)
+            if span.entity_type == "URL" and (rest := _REST_OF_URL.match(text, end)):
+                end = rest.end()
             result = RecognizerResult(span.entity_type, start, end, span.score)
             result.recognition_metadata = {
                 _RECOGNIZER: span.recognizer,
