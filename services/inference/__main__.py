@@ -26,9 +26,7 @@ from services.inference.config import MigrationSettings, Settings
 from services.inference.domain.catalogue import Catalogue
 from services.inference.domain.phi import Guard
 from services.inference.servicer.registration import SERVICES, servicers
-from services.inference.store import owners
 from services.inference.usecases.inference import Ground, Inference, Watches
-from services.inference.usecases.runs import LEASE
 
 
 async def serve() -> None:
@@ -89,14 +87,13 @@ async def serve() -> None:
     for add, servicer in servicers(inference, ground.changes, clock):
         server.add(add, servicer)
     await loading
-    # The lease stands before the first request can: its record must never look abandoned.
-    await owners.renew(db, inference.runs.owner_id, LEASE)
+    await inference.upkeep.begin()
     tasks = [
         in_background(work, name=name)
         for name, work in {
-            "lease": inference.runs.keep_lease,
+            "lease": inference.upkeep.keep_lease,
             "checkpoint": inference.runs.checkpoint,
-            "partitions": inference.runs.keep_partitions,
+            "partitions": inference.upkeep.keep_partitions,
             "recovery": inference.recovery.run,
             "retention": inference.retention.run,
             "key uses": authenticator.run,
@@ -114,7 +111,7 @@ async def serve() -> None:
         await inference.runs.drained()
         for task in tasks:
             task.cancel()
-        await owners.leave(db, inference.runs.owner_id)
+        await inference.upkeep.end()
         await pool.stop()
         await upstream.close()
         await db.close()

@@ -47,9 +47,7 @@ from services.inference.domain.catalogue import Catalogue
 from services.inference.domain.errors import BaaRequired
 from services.inference.domain.phi import Guard, PhiGuardUnavailable, Span
 from services.inference.servicer.registration import SERVICES, servicers
-from services.inference.store import owners
 from services.inference.usecases.inference import Ground, Inference, Watches
-from services.inference.usecases.runs import LEASE
 from tests.fakes import ALL_SCOPES, Tokens
 from tests.postgres import DatabaseFactory
 
@@ -384,13 +382,13 @@ class Replica:
         self._server = Server(listen=address, tls=tls, boundary=boundary, drain=1)
         for add, servicer in servicers(inference, ground.changes, clock):
             self._server.add(add, servicer)
-        await owners.renew(db, inference.runs.owner_id, LEASE)
+        await inference.upkeep.begin()
         await self._server.start()
         work = (
             ground.changes.run,
             watch.run,
             relay.run,
-            inference.runs.keep_lease,
+            inference.upkeep.keep_lease,
             inference.runs.checkpoint,
         )
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(each()) for each in work]

@@ -27,6 +27,7 @@ from services.inference.usecases.replay import Replays
 from services.inference.usecases.retention import Retention
 from services.inference.usecases.runs import Runs
 from services.inference.usecases.settings import SettingsOfOrganizations
+from services.inference.usecases.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Inference:
             g.db, g.clock, g.sealer, AuditTrail(g.clock), g.changes, watches.own, g.relay
         )
         self.runs = Runs(g.db, g.clock, g.sealer, g.metering, g.relay, owner_id=new_ulid(g.clock))
+        self.upkeep = Upkeep(g.db, owner_id=self.runs.owner_id)
         self.recovery = Recovery(g.db, g.clock, self.runs, g.relay)
         self.retention = Retention(g.db)
         self.models = Models(g.catalogue, g.clock)

@@ -115,7 +115,7 @@ class Messages:
                 phi_ms=admitted.phi_ms,
                 created_at=engine.clock.now(),
             )
-            run = await engine.runs.dispatch(opening, started=started, max_tokens=body["max_tokens"], claim=claim)
+            run = await engine.runs.dispatch(opening, started=started, claim=claim)
         return run, admitted, masked
 
     async def _admit(

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -27,16 +26,13 @@ from services.inference.clients.metering import Metering
 from services.inference.domain.answer import Answer
 from services.inference.domain.record import Ending, Opening, Status
 from services.inference.domain.usage import Basis, Usage
-from services.inference.store import owners, records
+from services.inference.store import records
 from services.inference.store.records import ConversationStep, Owes
 from services.inference.usecases.settlement import audit_event, settlement
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=15)
-_RENEW_EVERY = 3.0
 _CHECKPOINT_EVERY = 1.0
-_PRUNE_EVERY = 3600.0
 _COMMIT_TRIES = 12
 """With the pauses between them: ten seconds, more than a database needs to come back."""
 
@@ -44,13 +40,12 @@ _COMMIT_TRIES = 12
 class Run:
     """One dispatched request. `cancel` may be called from anywhere, any number of times; the first reason counts."""
 
-    def __init__(self, opening: Opening, *, started: float, phi: dict[str, Any], max_tokens: int) -> None:
+    def __init__(self, opening: Opening, *, started: float) -> None:
         self.opening = opening
         self.answer = Answer()
-        self.phi = phi
+        self.phi = opening.phi
         self.restored_count = 0
         self.started = started
-        self.max_tokens = max_tokens
         self.upstream_started: float | None = None
         self.upstream_ended: float | None = None
         self.saved = ExitStack()
@@ -95,23 +90,38 @@ class Runs:
         opening: Opening,
         *,
         started: float,
-        max_tokens: int,
         step: ConversationStep | None = None,
         claim: Fresh | None = None,
     ) -> Run:
-        """Commit the record; only then may the request leave. Raises what the commit refuses; then nothing is written."""
-        run = Run(opening, started=started, phi=opening.phi, max_tokens=max_tokens)
-        # Before the commit: a commit whose confirmation is lost must not look like a run of this process that nobody runs.
+        """Commit the record; only then may the request leave. Raises what the commit refuses; then nothing is written.
+
+        A caller that goes away during the commit leaves a record that says so.
+        """
+        run = Run(opening, started=started)
+        # Before the commit: a record whose confirmation is lost must not look like one that nobody runs.
         self._running[run.key] = run
+        committing = asyncio.create_task(self._open(run, step, claim))
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            self._in_background(self._end_unsent(run, committing))
+            raise
+        return run
+
+    async def _open(self, run: Run, step: ConversationStep | None, claim: Fresh | None) -> None:
         try:
             if step is None and claim is None:
-                await self._openings.submit(opening)
+                await self._openings.submit(run.opening)
             else:
-                await records.insert_with(self._db, opening, step, claim)
+                await records.insert_with(self._db, run.opening, step, claim)
         except BaseException:
             self._running.pop(run.key, None)
             raise
-        return run
+
+    async def _end_unsent(self, run: Run, committing: asyncio.Task[None]) -> None:
+        await asyncio.wait([committing])
+        if committing.exception() is None and run.end_once():
+            await self._end(run, Status.CANCELLED, None, None, None)
 
     async def end(
         self,
@@ -139,27 +149,6 @@ class Runs:
         """Return when no ending is under way."""
         while self._background:
             await asyncio.wait(set(self._background))
-
-    async def keep_lease(self) -> None:
-        """Tell the other replicas that this process is alive, until cancelled."""
-        while True:
-            try:
-                await owners.renew(self._db, self.owner_id, LEASE)
-            except database.UNAVAILABLE as error:
-                log.warning("the owner's lease was not renewed", exc_info=error)
-                await asyncio.sleep(0.2)
-                continue
-            await asyncio.sleep(_RENEW_EVERY)
-
-    async def keep_partitions(self) -> None:
-        """Make the tables of the coming months, until cancelled."""
-        while True:
-            try:
-                await owners.make_partitions(self._db)
-                await owners.prune(self._db)
-            except database.UNAVAILABLE as error:
-                log.warning("partitions were not made", exc_info=error)
-            await asyncio.sleep(_PRUNE_EVERY)
 
     async def checkpoint(self) -> None:
         """Every second, until cancelled: what runs so far used goes into its record, and its reservation is renewed."""
@@ -235,7 +224,7 @@ class Runs:
         opening, now = run.opening, self._clock.now()
         run.answer.settle_count()
         usage = run.answer.usage
-        undelivered = status is Status.FAILED and not run.answer.started
+        undelivered = not run.answer.started and (status is Status.FAILED or run.upstream_started is None)
         if not run.answer.started and not undelivered:
             usage = Usage(input_tokens=opening.input_bound, basis=Basis.UNKNOWN)
         event = audit_event(
