@@ -108,6 +108,27 @@ def strong_person(text: str, start: int, end: int) -> bool | tuple[int, int]:
     return len(found) > 1 and not any(words.is_heading(word) or words.is_medical(word) for word in found)
 
 
+def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
+    """Right behind "daughter" or "my name is", any capitalised word is a name that is no word of a form."""
+    name = words.name_within(text, start, end)
+    if name:
+        return name
+    found = words.words_in(text[start:end])
+    return bool(found) and not any(words.is_heading(word) or words.is_medical(word) for word in found)
+
+
+def unknown_word(text: str, start: int, end: int) -> bool:
+    """A word of no list is a place that no list has."""
+    found = [word for word in words.words_in(text[start:end]) if word[0].isupper()]
+    known = any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in found)
+    return not known and not any(words.is_eponym(word) for word in found) and not words.EPONYM_TAIL.match(text, end)
+
+
+def uncommon(text: str, start: int, end: int) -> bool:
+    found = words.words_in(text[start:end])
+    return not any(words.is_common(word) or words.is_heading(word) or words.is_eponym(word) for word in found)
+
+
 def known_pair(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """A first name in front of a word that is no ordinary one, or in front of a surname when it is none itself."""
     name = words.name_within(text, start, end)
@@ -196,6 +217,9 @@ CHECKS: dict[str, Check] = {
         not_credentials,
         person,
         known_pair,
+        uncommon,
+        called,
+        unknown_word,
         strong_person,
         first_name,
         lower_name,

@@ -17,7 +17,7 @@ from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from services.inference.clients.presidio import person_ner
 from services.inference.clients.presidio.encoded import encoded_runs
 from services.inference.clients.presidio.fields import field_values
-from services.inference.clients.presidio.names import lower_case_names
+from services.inference.clients.presidio.names import known_towns, lower_case_names
 from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
@@ -121,7 +121,7 @@ class PhiRecognizer(EntityRecognizer):
         return results
 
     def _spans(self, text: str) -> list[Span]:
-        found = [*self._rules.detect(text), *lower_case_names(text), *field_values(text)]
+        found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
         return [*found, *person_ner.detect(text, self._nlp.ner, found)]
 
 
