@@ -89,6 +89,13 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     )
 
 
+def not_a_temperature(text: str, start: int, end: int) -> bool:
+    """ "Temp > 101 F"."""
+    return not re.search(
+        r"(?:temp|fever|febrile|tmax|[<>=°])\W{0,12}\Z", text[max(0, start - 24) : start], re.IGNORECASE
+    )
+
+
 def not_credentials(text: str, start: int, end: int) -> bool:
     """ "Otto Underhill, MD" is a doctor, not a town in Maryland."""
     return text[start:end].rpartition(", ")[2] not in _CREDENTIALS or words.is_city(text[start:end].rpartition(",")[0])
@@ -215,6 +222,7 @@ CHECKS: dict[str, Check] = {
         day_month,
         not_a_measure,
         not_credentials,
+        not_a_temperature,
         person,
         known_pair,
         uncommon,

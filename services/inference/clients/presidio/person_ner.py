@@ -141,6 +141,9 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
     name = words.name_within(text, start, end)
     if name is None or any(map(str.isdigit, text[name[0] : name[1] + 1])):
         return None
+    initials = [word for word in found if word.isupper() and len(word) <= 4 and not words.is_name(word)]
+    if initials and len(initials) < len(found):
+        return None
     if len(found) == 1:
         word = found[0]
         if (words.is_eponym(word) and not words.is_first_name(word)) or (word.isupper() and len(word) <= 5):

@@ -23,7 +23,7 @@ EPONYM_TAIL = re.compile(
     r"diet|position|formula|equation|rule|level|curve|method|stain|culture|virus|bacillus|body|bodies|cell|cells|line|lines|"
     r"coefficient|inventory|questionnaire|examination|exam|study|trial|guidelines?|protocol|nomogram|calculator|model|fever|"
     r"pouch|patch|tube|drain|needle|forceps|retractor|clamp|splint|brace|walker|area|nerve|canal|foramen|ligament|tendon|gland|"
-    r"breathing|respirations?|pulse|murmur|phase|sinus|valve|shunt|block|pattern|point|response|law|effect|hypothesis|melanoma|neuroma|"
+    r"cycle|force|theorem|principle|paradox|reaction|pathway|loop|ring|zone|space|breathing|respirations?|pulse|murmur|phase|sinus|valve|shunt|block|pattern|point|response|law|effect|hypothesis|melanoma|neuroma|"
     r"deformity|malformation|anomaly|arthropathy|myopathy|neuropathy|nephropathy|retinopathy|dystrophy|atrophy|aphasia)(?:s|es)?(?![a-z])",
     re.IGNORECASE,
 )
@@ -40,6 +40,9 @@ _PHRASES = frozenset(
         "von willebrand",
         "jackson pratt",
         "mallory weiss",
+        "claude sonnet",
+        "claude opus",
+        "claude haiku",
     }
 )
 _MONTHS = frozenset("january february march april may june july august september october november december".split())  # noqa: SIM905
