@@ -1,8 +1,8 @@
 """Write the stubs below protos/gen and the descriptor set that Envoy reads.
 
-    python protos/generate.py            write both
-    python protos/generate.py --check    lint, compare with the baseline, and fail if anything written would change
-    python protos/generate.py --baseline accept today's contracts as the new baseline; say why in the commit
+python protos/generate.py            write both
+python protos/generate.py --check    lint, compare with the baseline, and fail if anything written would change
+python protos/generate.py --baseline accept today's contracts as the new baseline; say why in the commit
 """
 
 from __future__ import annotations

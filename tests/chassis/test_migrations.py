@@ -1,5 +1,7 @@
 """The schema's own rules: tenancy holds for everyone, and the program changes no schema."""
 
+from typing import LiteralString
+
 import psycopg
 import pytest
 
@@ -53,7 +55,9 @@ def test_security_holds_for_the_owner_of_the_tables_too(database_factory: Databa
         "UPDATE data_keys SET version = 2",
     ],
 )
-def test_the_program_changes_neither_schema_nor_keys(database_factory: DatabaseFactory, statement: str) -> None:
+def test_the_program_changes_neither_schema_nor_keys(
+    database_factory: DatabaseFactory, statement: LiteralString
+) -> None:
     urls = database_factory("inference")
     with psycopg.connect(urls.app_url, options="-c hasp.org_id=*") as app:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
