@@ -10,6 +10,8 @@ from tests.e2e.people import Patient, new_patient
 from tests.e2e.upstream import Upstream
 
 HERE = Path(__file__).parent
+PATIENCE = 6
+"""Seconds that a plain answer of the provider may take."""
 OpenClinic = Callable[..., Clinic]
 
 
@@ -24,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Every process of the house, the edge included, with the simulated provider behind it."""
-    suite = Suite(state=tmp_path_factory.mktemp("suite"))
+    suite = Suite(state=tmp_path_factory.mktemp("suite"), environment={"HASP_UPSTREAM_TIMEOUT": str(PATIENCE)})
     suite.start()
     yield suite
     errors = lua_errors(suite)

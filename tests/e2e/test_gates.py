@@ -1,11 +1,13 @@
 """Who gets in: keys, scopes and the agreement, each effective on the very next request."""
 
 import json
+import time
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e import sse
 from tests.e2e.clinic import MODEL, Clinic, wait_until
 from tests.e2e.conftest import OpenClinic
 from tests.e2e.upstream import Upstream
@@ -43,6 +45,33 @@ def test_a_revoked_key_is_refused_at_once(shared_clinic: Clinic):
         refused = chat_with(shared_clinic, plaintext)
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "INVALID_API_KEY")
         assert shared_clinic.http.delete(f"/v1/api_keys/{key_id}").status_code == 404
+
+
+@pytest.mark.parametrize("surface", ["native", "anthropic"])
+def test_a_running_stream_ends_when_its_key_is_revoked(clinic: Clinic, upstream: Upstream, surface: str):
+    key_id, plaintext = clinic.new_key("ai:chat")
+    text = "[[sim:say=Once upon a time ]][[sim:repeat=50]][[sim:interval_ms=100]]"
+    path, body = "/v1/ai/chat", {"message": text}
+    if surface == "anthropic":
+        path = "/v1/messages"
+        body = {"model": MODEL, "max_tokens": 1000, "stream": True, "messages": [{"role": "user", "content": text}]}
+    with clinic.http_with(plaintext) as http, http.stream("POST", path, json=body) as response:
+        events = sse.read(response.iter_bytes())
+        for _ in range(6):
+            next(events)
+        assert clinic.http.delete(f"/v1/api_keys/{key_id}").status_code == 200
+        revoked = time.monotonic()
+        rest = list(events)
+    assert time.monotonic() - revoked < 1
+    names = [event.name for event in rest]
+    if surface == "native":
+        assert names[-2:] == ["run.cancel_requested", "run.cancelled"]
+    else:
+        assert names[-1] == "error"
+        assert "message_stop" not in names
+    assert upstream.wait_for_outcome("abandoned", 2.0).events < 40
+    assert clinic.record(response.headers["x-request-id"])["status"] == "cancelled"
+    clinic.wait_until_settled(1)
 
 
 @pytest.mark.parametrize("form", ["wa_live", "hasp_key_live"])

@@ -1,5 +1,6 @@
 """Failures as the unmodified Python SDK raises them: its own exception classes."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import anthropic
 import pytest
 
 from tests.e2e.clinic import MODEL, Clinic
-from tests.e2e.conftest import OpenClinic
+from tests.e2e.conftest import PATIENCE, OpenClinic
 from tests.e2e.upstream import Upstream
 
 HELLO: Any = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
@@ -196,6 +197,19 @@ def test_a_failing_provider_is_raised_as_documented(
     assert "Pemberton" not in caught.value.message
     if directive.startswith("status"):
         assert clinic.wait_until_settled(0)["credits"]["used"] == 0
+
+
+def test_a_silent_provider_is_a_timeout(clinic: Clinic):
+    started = time.monotonic()
+    with pytest.raises(anthropic.InternalServerError) as caught:
+        clinic.sdk.with_options(max_retries=0).messages.create(
+            **{**HELLO, "messages": [{"role": "user", "content": "Hello[[sim:hang]]"}]}
+        )
+    check(caught.value, 504, "timeout_error", "UPSTREAM_TIMEOUT")
+    assert PATIENCE <= time.monotonic() - started < PATIENCE + 3
+    native = clinic.chat("Hello[[sim:hang]]")
+    assert (native.status_code, native.json()["error"]["code"]) == (504, "UPSTREAM_TIMEOUT")
+    assert native.json()["error"]["retryable"] is True
 
 
 def test_the_providers_retry_after_is_handed_on(clinic: Clinic):
