@@ -16,9 +16,12 @@ from tests.faults.customers import Customers
 VICTIMS = ("inference", "billing", "compliance", "identity", "edge", "postgres")
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "kills", [pytest.param(12, id="a-dozen"), pytest.param(1000, id="a-thousand", marks=[pytest.mark.long])]
+    "kills",
+    [
+        pytest.param(12, id="a-dozen", marks=[pytest.mark.timeout(900)]),
+        pytest.param(1000, id="a-thousand", marks=[pytest.mark.long, pytest.mark.timeout(4 * 3600)]),
+    ],
 )
 def test_random_kills_lose_and_double_nothing(suite: Suite, kills: int):
     clinic = Clinic.open(suite)
