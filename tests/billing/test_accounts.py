@@ -7,6 +7,7 @@ import pytest
 
 from services.billing.domain.metering import RequestRef
 from services.billing.usecases.accounts import Accounts
+from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
 from services.billing.usecases.sweeper import Sweeper
 from services.billing.usecases.usage import Usages
@@ -15,6 +16,7 @@ from services.chassis.database import Database
 from services.chassis.errors import ValidationFailed
 from tests.billing.requests import demand, rows, settlement
 from tests.fakes import FrozenClock, principal_of_new_org
+from tests.postgres import DatabaseUrls
 
 CYCLES = "SELECT cycle_start, cycle_end, plan, allotment, overage, used FROM cycles ORDER BY cycle_start"
 
@@ -96,6 +98,42 @@ async def test_a_request_across_the_end_is_charged_where_it_ended_and_its_hold_r
 
 def alice_opened() -> datetime:
     return datetime(2026, 5, 11, 12, tzinfo=UTC)
+
+
+async def test_a_month_ends_under_load_over_two_replicas(
+    accounts: Accounts,
+    catalogues: Catalogues,
+    urls: DatabaseUrls,
+    db: Database,
+    alice: Principal,
+    clock: FrozenClock,
+) -> None:
+    replicas = [Database(urls.app_url) for _ in range(2)]
+    for replica in replicas:
+        await replica.open()
+    meterings = [Metering(replica, clock, catalogues, Accounts(replica, clock)) for replica in replicas]
+    end = clock.now() + timedelta(days=31)
+    clock.advance(timedelta(days=31) - timedelta(seconds=10))
+    booked = {True: 0, False: 0}
+
+    async def caller(number: int) -> None:
+        metering = meterings[number % 2]
+        # A key of its own for each: what is measured is not the rate limit.
+        while clock.now() < end + timedelta(seconds=10):
+            request = demand(alice, clock, principal_id=f"key {number}", output=10)
+            assert (await metering.reserve(request)).reserved
+            ended = clock.now()
+            await asyncio.sleep(0)
+            assert await meterings[(number + 1) % 2].settle([settlement(request, ended, output=7)]) == [0]
+            booked[ended < end] += 7
+            clock.advance(timedelta(milliseconds=50))
+
+    await asyncio.gather(*(caller(number) for number in range(32)))
+    for replica in replicas:
+        await replica.close()
+    assert min(booked.values()) > 0
+    assert [row[5] for row in await rows(db, alice.org_id, CYCLES)] == [booked[True], booked[False]]
+    assert await accounts.reconcile(None) == (1, [])
 
 
 async def test_mixed_months_in_one_batch_are_each_charged_to_their_own(

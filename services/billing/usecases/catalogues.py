@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import structlog
+
 from services.billing.domain.catalogue import Catalogue, Pricing
 from services.billing.domain.errors import UnknownCatalogue
 from services.billing.store import catalogues as store
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+
+log = structlog.get_logger()
 
 
 class CatalogueChanged(Exception):
@@ -26,6 +30,7 @@ class Catalogues:
             await store.add(tx, catalogue.version, document, self._clock.now())
             kept = await store.find(tx, catalogue.version)
             if kept is None or Catalogue.parse(kept) != catalogue:
+                log.error("the catalogue has changed under its version: give it a new one", revision=catalogue.version)
                 raise CatalogueChanged(f"catalogue {catalogue.version} has changed: give it a new version")
             await store.set_plans(tx, catalogue.version, catalogue.plans)
         self._known[catalogue.version] = Pricing(catalogue)
