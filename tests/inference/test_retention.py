@@ -61,3 +61,11 @@ async def test_months_have_partitions_of_their_own(house: House, alice: Principa
         await connection.execute("SELECT make_record_partitions(now() + interval '5 years', 2)")
     tables = await house.rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'records'::regclass")
     assert tables == [(6,)]
+
+
+async def test_sealed_columns_are_stored_as_they_are_in_every_partition(house: House) -> None:
+    stored = await house.rows(
+        "SELECT DISTINCT attstorage::text FROM pg_attribute JOIN pg_inherits ON inhrelid = attrelid"
+        " WHERE inhparent = 'records'::regclass AND attname IN ('request', 'answer')"
+    )
+    assert stored == [("e",)]
