@@ -18,6 +18,8 @@ _LINE = re.compile(
     r"^[ \t>*\-|]{0,6}([A-Za-z][A-Za-z0-9 /_\-.()#']{1,48}?)[ \t]*[:=][ \t]*([^\s\[{][^\n]{0,119})$", re.MULTILINE
 )
 _VALUE_END = re.compile(r"(?<=\w)[.;] |[ \t]{2,}|\t| \| ")
+_NEXT_FIELD = re.compile(r"[,;] (?=[A-Z][A-Za-z .#/]{0,20}(?::|[ #]\d))")
+# `MRN: 4827193` and `DOB 01/02/1980` behind a comma are fields of their own; an address goes on with its town and ZIP code.
 _DELIMITERS = (",", "\t", ";", "|")
 _NOTHING = frozenset(
     {"", "none", "null", "n/a", "na", "unknown", "-", "--", "not provided", "not on file", "true", "false", "declined"}
@@ -49,6 +51,8 @@ def _lines(text: str) -> Iterator[Span]:
         start, end = match.span(2)
         if stop := _VALUE_END.search(text, start, end):
             end = stop.start()
+        if entity != "STREET_ADDRESS" and (following := _NEXT_FIELD.search(text, start, end)):
+            end = following.start()
         if _plausible(entity, match[1], text[start:end]):
             yield Span(start, end, entity, _SCORE, "field")
 
