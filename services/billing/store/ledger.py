@@ -24,18 +24,23 @@ _DIFFERENCES = text(
         SELECT org_id, cycle_start, sum(bound) AS reserved FROM reservations WHERE :org_id IN ('', org_id)
         GROUP BY org_id, cycle_start
     ), settled AS (
-        SELECT org_id, cycle_start, sum(credits) AS used FROM settlements WHERE :org_id IN ('', org_id)
+        SELECT org_id, cycle_start, sum(credits) AS used, count(*) AS requests FROM settlements WHERE :org_id IN ('', org_id)
         GROUP BY org_id, cycle_start
+    ), shown AS (
+        SELECT org_id, cycle_start, sum(credits) AS used, sum(requests) AS requests FROM usage_days
+        WHERE :org_id IN ('', org_id) GROUP BY org_id, cycle_start
     ), booked AS (
         SELECT org_id, cycle_start, cycle_end, allotment + overage AS given, used FROM cycles WHERE :org_id IN ('', org_id)
     ), differences AS (
         SELECT org_id, cycle_start, v.what, v.balance, v.journal
         FROM booked FULL JOIN journal j USING (org_id, cycle_start) FULL JOIN held h USING (org_id, cycle_start)
-             FULL JOIN settled s USING (org_id, cycle_start),
+             FULL JOIN settled s USING (org_id, cycle_start) FULL JOIN shown d USING (org_id, cycle_start),
              LATERAL (VALUES
                  ('given', coalesce(booked.given, 0), coalesce(j.given, 0)),
                  ('used', coalesce(booked.used, 0), coalesce(j.used, 0)),
                  ('settled', coalesce(s.used, 0), coalesce(j.used, 0)),
+                 ('by day', coalesce(d.used, 0), coalesce(s.used, 0)),
+                 ('requests by day', coalesce(d.requests, 0), coalesce(s.requests, 0)),
                  ('held', coalesce(h.reserved, 0), coalesce(j.reserved, 0)),
                  ('legs', 0, coalesce(j.allotment + j.overage + j.reserved + j.used - j.given, 0))
              ) AS v (what, balance, journal)

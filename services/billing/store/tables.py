@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Integer,
     LargeBinary,
@@ -95,6 +96,21 @@ settlements = Table(
     Column("credits", Numeric),
     Column("basis", Text),
     Column("booked_at", DateTime(timezone=True)),
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("cycle_start", DateTime(timezone=True), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("principal_id", Text, primary_key=True),
+    Column("agent_id", Text, primary_key=True),
+    Column("requests", BigInteger),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("credits", Numeric),
 )
 
 threshold_crossings = Table(

@@ -27,11 +27,16 @@ class Usages:
         """
         async with self._db.transaction(caller.org_id) as tx:
             account, cycle = await self._accounts.get(tx, caller.org_id)
-            start, end = start or cycle.cycle_start, end or cycle.cycle_end
-            if end <= start:
-                raise ValidationFailed("end must be after start.", param="end")
-            by_model = await store.grouped(tx, caller.org_id, start, end, Grouping.MODEL)
-            series = await store.grouped(tx, caller.org_id, start, end, grouping) if grouping else ()
+            if start is None and end is None:
+                start, end = cycle.cycle_start, cycle.cycle_end
+                by_model = await store.of_cycle(tx, caller.org_id, start, Grouping.MODEL)
+                series = await store.of_cycle(tx, caller.org_id, start, grouping) if grouping else ()
+            else:
+                start, end = start or cycle.cycle_start, end or cycle.cycle_end
+                if end <= start:
+                    raise ValidationFailed("end must be after start.", param="end")
+                by_model = await store.of_range(tx, caller.org_id, start, end, Grouping.MODEL)
+                series = await store.of_range(tx, caller.org_id, start, end, grouping) if grouping else ()
         return Usage(
             start=start,
             end=end,
