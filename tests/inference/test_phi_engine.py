@@ -81,6 +81,25 @@ def test_a_table_is_read_by_its_header(mask: Mask):
     assert mask(text) == 'name;dob;ssn;dose\n"[]";[];[];5\n[];[];[];6'
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pt mary b. seen by dr. smith at mercy hospital in boston", "pt [] seen by dr. [] at []"),
+        ("a 55-year-old male, robert smith, with colon cancer", "a 55-year-old male, [], with colon cancer"),
+        (
+            "PATIENT: CAMILA YARROW WAS SEEN BY DR. SMITH FOR ATRIAL FIBRILLATION",
+            "PATIENT: [] WAS SEEN BY DR. [] FOR ATRIAL FIBRILLATION",
+        ),
+        (
+            "what is the dose of lisinopril for a man with chest pain",
+            "what is the dose of lisinopril for a man with chest pain",
+        ),
+    ],
+)
+def test_names_are_found_without_their_capitals(mask: Mask, text: str, expected: str):
+    assert mask(text) == expected
+
+
 def test_lines_of_a_json_object_are_read_by_their_keys(mask: Mask):
     assert mask("name family: zylo\nname given: qua\nbirth date: 1980-01-02\ndose: 5\nstatus: final") == (
         "name family: []\nname given: []\nbirth date: []\ndose: 5\nstatus: final"

@@ -6,9 +6,12 @@ points. `--misses N` and `--extras N` print examples; they hold the data's own t
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported; waiting threads would count as work
 
 from services.inference.clients.presidio import engine as presidio
 from tests.phi_eval.scoring import Score, table, type_table

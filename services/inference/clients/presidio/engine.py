@@ -14,19 +14,21 @@ from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegist
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
-from services.inference.clients.presidio import person_ner
+from services.inference.clients.presidio import person_ner, words
 from services.inference.clients.presidio.encoded import encoded_runs
 from services.inference.clients.presidio.fields import field_values
 from services.inference.clients.presidio.names import known_towns, lower_case_names
 from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
+from services.inference.clients.presidio.truecase import recased
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
 # In the view a URL ends where its query holds an encoded blank; in the text it goes on.
 _REST_OF_URL = re.compile(r"""[%+][^\s<>"'`\])}]{1,2000}(?<![.,;:!?])""")
 _POSSESSIVE = frozenset({"PERSON", "LOCATION"})
+_BY_CAPITALS = frozenset({"PERSON", "LOCATION", "FACILITY"})
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
 logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
@@ -121,6 +123,20 @@ class PhiRecognizer(EntityRecognizer):
         return results
 
     def _spans(self, text: str) -> list[Span]:
+        spans = self._read(text)
+        capitalised = recased(text)
+        if capitalised is None:
+            return spans
+        heard = [
+            span
+            for span in spans
+            if span.entity_type not in _BY_CAPITALS
+            or not capitalised.shouts(span.start, span.end)
+            or words.surely_named(text[span.start : span.end])
+        ]
+        return [*heard, *self._read(capitalised.text)]
+
+    def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
         return [*found, *person_ner.detect(text, self._nlp.ner, found)]
 

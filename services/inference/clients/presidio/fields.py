@@ -54,6 +54,8 @@ def _lines(text: str) -> Iterator[Span]:
         if entity != "STREET_ADDRESS" and (following := _NEXT_FIELD.search(text, start, end)):
             end = following.start()
         if _plausible(entity, match[1], text[start:end]):
+            if entity == "PERSON":
+                start, end = words.name_within(text, start, end) or (start, end)
             yield Span(start, end, entity, _SCORE, "field")
 
 

@@ -15,7 +15,7 @@ from services.inference.clients.presidio import words
 from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
-_ABBREVIATED = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Mt|Ft|Jr|Sr|Prof|vs|No|approx|Inc|e\.g|i\.e|[A-Z])\.)\Z")
+_ABBREVIATED = re.compile(r"(?:\b(?:(?i:Dr|Mr|Mrs|Ms|St|Mt|Ft|Jr|Sr|Prof|vs|approx|Inc)|No|e\.g|i\.e|[A-Z])\.)\Z")
 _WORD = re.compile(r"[^\W\d_][^\W\d_]*(?:['’\-][^\W\d_]+)*")
 _CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W\d_]*(?:['’\-][^\W\d_]+)*")
 _LABELS = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "FACILITY", "ORG": "FACILITY"}

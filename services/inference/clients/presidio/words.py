@@ -177,6 +177,16 @@ def name_within(text: str, start: int, end: int) -> tuple[int, int] | None:
     return first, last
 
 
+def surely_named(text: str) -> bool:
+    """Whether the words alone, without their capitals, are somebody's or some town's."""
+    found = [word for word in words_in(text) if len(word) > 1]
+    if not found or any(is_heading(word) or is_medical(word) for word in found) or is_eponym(found[0]):
+        return False
+    if len(found) == 1:
+        return is_frequent_name(found[0]) or is_city(found[0]) or not is_english(found[0])
+    return is_first_name(found[0]) or is_city(text) or not any(is_english(word) for word in found)
+
+
 def may_be_proper(text: str) -> bool:
     """Whether at least one word is more than a form's heading or an ordinary word."""
     found = [word for word in words_in(text) if len(word) > 1]
