@@ -14,6 +14,7 @@ from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.person_ner import sentences
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.table import Rule, load
+from services.inference.domain.phi.spans import merge
 
 ADVERSARIAL = [
     "A-" * 600,
@@ -103,6 +104,16 @@ def test_the_prefilter_loses_nothing_of_notes(rules: RuleSet):
         for line in path.read_text(encoding="utf-8").splitlines():
             text = json.loads(line)["text"]
             assert rules.detect(text) == rules.detect_unfiltered(text)
+
+
+def test_a_long_text_is_read_in_windows_without_loss(rules: RuleSet):
+    notes = [
+        json.loads(line)["text"]
+        for path in SMALL.glob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    text = "\n\n".join(notes)[:30_000] + " see https://a.example/" + "x" * 1500 + "?id=7 today"
+    assert merge(rules.detect(text)) == merge(rules.detect_unfiltered(text))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from services.inference.clients.presidio.names import known_towns, lower_case_na
 from services.inference.clients.presidio.normalise import View
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
-from services.inference.clients.presidio.truecase import recased
+from services.inference.clients.presidio.truecase import Recased, recased
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
@@ -124,21 +124,27 @@ class PhiRecognizer(EntityRecognizer):
 
     def _spans(self, text: str) -> list[Span]:
         spans = self._read(text)
-        capitalised = recased(text)
-        if capitalised is None:
-            return spans
-        heard = [
-            span
-            for span in spans
-            if span.entity_type not in _BY_CAPITALS
-            or not capitalised.shouts(span.start, span.end)
-            or words.surely_named(text[span.start : span.end])
-        ]
-        return [*heard, *self._read(capitalised.text)]
+        runs = recased(text)
+        if shouted := [run for run in runs if run.shouted]:
+            spans = [span for span in spans if not _is_hearsay(span, text, shouted)]
+        for run in runs:
+            spans += [
+                replace(span, start=span.start + run.start, end=span.end + run.start) for span in self._read(run.text)
+            ]
+        return spans
 
     def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
         return [*found, *person_ner.detect(text, self._nlp.ner, found)]
+
+
+def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:
+    """Told by capitals alone, where everything is in capitals."""
+    return (
+        span.entity_type in _BY_CAPITALS
+        and any(run.start <= span.start and span.end <= run.end for run in shouted)
+        and not words.surely_named(text[span.start : span.end])
+    )
 
 
 def build() -> AnalyzerEngine:

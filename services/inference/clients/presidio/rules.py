@@ -1,9 +1,14 @@
 """The table's rules over one text."""
 
+from collections.abc import Iterator
+
 from services.inference.clients.presidio.checks import CHECKS
 from services.inference.clients.presidio.prefilter import Prefilter
 from services.inference.clients.presidio.table import Rule, load
 from services.inference.domain.phi.spans import Span
+
+_WINDOW = 900  # characters for which the rules are chosen; few of them have a match in so little text
+_REACH = 400  # how far a match may go beyond its window
 
 
 class RuleSet:
@@ -16,22 +21,30 @@ class RuleSet:
     def detect(self, text: str) -> list[Span]:
         """What each rule finds, overlaps included."""
         spans: list[Span] = []
-        for index in self._prefilter.candidates(text):
-            self._apply(self.rules[index], text, spans)
+        for start, end in _windows(text):
+            for index in self._prefilter.candidates(text[start : end + _REACH]):
+                self._apply(self.rules[index], text, spans, start, end)
         return spans
 
     def detect_unfiltered(self, text: str) -> list[Span]:
         """The same by running every rule: what the tests compare with."""
         spans: list[Span] = []
         for rule in self.rules:
-            self._apply(rule, text, spans)
+            self._apply(rule, text, spans, 0, len(text))
         return spans
 
     @staticmethod
-    def _apply(rule: Rule, text: str, spans: list[Span]) -> None:
+    def _apply(rule: Rule, text: str, spans: list[Span], begin: int, until: int) -> None:
+        """The matches that begin in the window; they may reach beyond it."""
         check = CHECKS[rule.check] if rule.check else None
         valued = "v" in rule.pattern.groupindex
-        for match in rule.pattern.finditer(text):
+        cut = until + _REACH
+        for found in rule.pattern.finditer(text, begin, cut):
+            if found.start() >= until and until < len(text):
+                break
+            # One that is longer than any window is an address of the web.
+            cut_off = found.end() == cut < len(text)
+            match = (cut_off and rule.pattern.match(text, found.start())) or found
             start, end = match.span("v") if valued else match.span()
             if start < 0:  # an alternative of the pattern without the group
                 start, end = match.span()
@@ -42,3 +55,15 @@ class RuleSet:
                 start, end = stands
             if stands:
                 spans.append(Span(start, end, rule.entity, rule.score, rule.id))
+
+
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Cuts at line ends, or blanks, where there are any."""
+    start = 0
+    while len(text) - start > _WINDOW + _REACH:
+        window = text[start + _WINDOW // 2 : start + _WINDOW]
+        cut = max(window.rfind("\n"), window.rfind(" ") if "\n" not in window else -1)
+        end = start + _WINDOW // 2 + cut + 1 if cut >= 0 else start + _WINDOW
+        yield start, end
+        start = end
+    yield start, len(text)

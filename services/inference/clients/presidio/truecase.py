@@ -82,20 +82,20 @@ _MAJOR = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Recased:
-    """`shouted`: where everything was in capitals, so that the capitals of the original mean nothing."""
+    """A run of sentences with new capitals. `shouted`: all were capitals, so those of the original mean nothing."""
 
+    start: int
     text: str
-    shouted: list[tuple[int, int]]
+    shouted: bool
 
-    def shouts(self, start: int, end: int) -> bool:
-        return any(left <= start and end <= right for left, right in self.shouted)
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
 
 
-def recased(text: str) -> Recased | None:
-    """The text with capitals where names may be, or None when there is no need."""
-    pieces: list[str] = []
-    shouted: list[tuple[int, int]] = []
-    position = 0
+def recased(text: str) -> list[Recased]:
+    """The runs of the text that get capitals where names may be."""
+    runs: list[Recased] = []
     for start, end in sentences(text):
         sentence = text[start:end]
         letters = [c for c in sentence if c.isalpha()]
@@ -103,12 +103,14 @@ def recased(text: str) -> Recased | None:
         if not loud and _PROPER.search(sentence):
             continue
         changed = _sentence(sentence.lower() if loud else sentence)
-        if changed != sentence and len(changed) == len(sentence):
-            pieces += text[position:start], changed
-            position = end
-            if loud:
-                shouted.append((start, end))
-    return Recased("".join(pieces) + text[position:], shouted) if pieces else None
+        if changed == sentence or len(changed) != len(sentence):
+            continue
+        last = runs[-1] if runs else None
+        if last and start - last.end <= 2 and last.shouted == loud:
+            runs[-1] = Recased(last.start, last.text + text[last.end : start] + changed, loud)
+        else:
+            runs.append(Recased(start, changed, loud))
+    return runs
 
 
 def _sentence(sentence: str) -> str:

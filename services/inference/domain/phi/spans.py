@@ -25,7 +25,7 @@ def merge(spans: Iterable[Span]) -> list[Span]:
     """
     merged: list[Span] = []
     leader: Span | None = None
-    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+    for span in sorted(spans, key=lambda s: (s.start, -s.end, -s.score, s.recognizer)):
         if span.end <= span.start:
             continue
         if leader is None or not merged or span.start >= merged[-1].end:
