@@ -26,7 +26,9 @@ _WARM_UP = "Patient: Ada Lovelace, MRN 4827193, seen in London at St. Mary's Hos
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     _die_with_parent(int(sys.argv[2]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides when we stop
+    # Ctrl-C and a stop reach the whole group; the service still answers what it has begun, and we go when it goes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     engine = presidio.build()
     presidio.detect(engine, _WARM_UP)
