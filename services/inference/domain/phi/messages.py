@@ -32,6 +32,8 @@ _ID_KEYS = ("id", "tool_use_id")
 _MINTED_ID = re.compile(
     r"(?:[A-Za-z]{2,16}_)?[A-Za-z0-9]{20,40}\Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
 )
+# A signed thought is the provider's own text, written from masked input: a town that it thinks of is nobody's.
+_THOUGHT_OF = frozenset({"LOCATION", "URL"})
 # The hosts an organization connects to are its configuration, not a patient's web address.
 _ADDRESSES = frozenset({"URL", "IP_ADDRESS"})
 
@@ -117,7 +119,7 @@ class RequestWalk:
             self._image(path)
             self._picture(path, block)
         elif kind == "thinking":
-            self._fixed(f"{path}.thinking", block.get("thinking"))
+            self._fixed(f"{path}.thinking", block.get("thinking"), signed=bool(block.get("signature")))
             self._rest(path, block, {"thinking"})
         elif kind == "redacted_thinking":
             self._rest(path, block, frozenset())
@@ -203,14 +205,15 @@ class RequestWalk:
 
         self.leaves.json(path, json.dumps(rest, ensure_ascii=False), write, sealed=True)
 
-    def _fixed(self, path: str, value: Any) -> None:
+    def _fixed(self, path: str, value: Any, *, signed: bool = False) -> None:
         """What cannot carry a placeholder: an id, a tool's name, a signed thought."""
         if isinstance(value, str):
             if value in self._tool_names or _MINTED_ID.match(value):
                 return
             leaf = self.leaves.text(path, value, None)
-            if leaf and path.endswith("thinking"):
+            if leaf and signed:
                 leaf.signed = True
+                leaf.ignored = _THOUGHT_OF
         elif value is not None:
             self.leaves.json(path, json.dumps(value, ensure_ascii=False), None)
 
