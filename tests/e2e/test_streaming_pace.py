@@ -66,7 +66,7 @@ def test_only_a_possible_placeholder_is_held_and_only_until_it_is_known(
 ):
     """`You wrote: [PERSON_1] coughs and more` in pieces of three: the name appears with the piece that closes its bracket."""
     pace = f"[[sim:chunk=3]][[sim:interval_ms={INTERVAL * 1000:.0f}]]"
-    _, events = timed(shared_clinic, surface, f"{patient.name} coughs.{pace}")
+    _, events = timed(shared_clinic, surface, f"{pace} {patient.name} coughs.")
     pieces = deltas(events)
     assert "".join(text for _, text in pieces) == f"You wrote: {patient.name} coughs."
     sent = ["You wrote: [PERSON_1] coughs."[start : start + 3] for start in range(0, 29, 3)]
