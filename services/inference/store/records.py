@@ -190,7 +190,7 @@ async def _together(
                 async with connection.pipeline(), connection.transaction():
                     return [await write(connection, item) for item in items]
             except psycopg.errors.IntegrityError:
-                pass
+                pass  # which one it was shows below, where each has a commit of its own
         results: list[Any] = []
         for item in items:
             try:
