@@ -28,6 +28,8 @@ class Principal:
     granted_tool_ids: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     test_mode: bool = False
+    draining: bool = False
+    """Revoked with `drain` while an invocation runs: admitted only where the contract says so."""
 
 
 class Authenticator(Protocol):

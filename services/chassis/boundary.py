@@ -204,7 +204,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         token = token_of(call.headers)
         if token is None:
             raise InvalidApiKey
-        call.principal = principal = await self._authenticator.authenticate(token)
+        principal = await self._authenticator.authenticate(token)
+        if principal.draining and (rule is None or not rule.draining):
+            raise InvalidApiKey
+        call.principal = principal
         if rule is None or not rule.scope:
             raise MissingScope("(none declared)")
         if principal.kind == "agent":

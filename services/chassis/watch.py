@@ -94,7 +94,11 @@ class ChangeLog:
 
         An empty `subject_id` means everything of the organization. Returns the change's seq, for `await_watchers`.
         """
-        return await store.publish(tx, org_id=org_id, subject_id=subject_id, cancel=cancel, at=self._clock.now())
+        return await self.publish_all(tx, org_id=org_id, subjects=[(subject_id, cancel)])
+
+    async def publish_all(self, tx: Tx, *, org_id: OrgId, subjects: Sequence[tuple[str, bool]]) -> int:
+        """As publish, for one change or more (subject_id, cancel). Returns the last one's seq."""
+        return await store.publish(tx, org_id=org_id, subjects=subjects, at=self._clock.now())
 
     async def await_watchers(self, seq: int) -> None:
         """Return once nobody can still act on what was true before `seq`; its transaction must have committed. Takes at most about a second.

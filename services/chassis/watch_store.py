@@ -17,9 +17,12 @@ from services.chassis.database import Tx
 # transaction, or its watchers would lose what they run.
 _PUBLISH = text(
     """
-    WITH state AS (UPDATE watch_state SET seq = seq + 1 RETURNING seq),
+    WITH state AS (UPDATE watch_state SET seq = seq + :number RETURNING seq),
     change AS (
-        INSERT INTO watch_changes (seq, org_id, subject_id, cancel, at) SELECT seq, :org_id, :subject_id, :cancel, :at FROM state
+        INSERT INTO watch_changes (seq, org_id, subject_id, cancel, at)
+        SELECT state.seq - :number + told.place, :org_id, told.subject_id, told.cancel, :at
+        FROM state, unnest(CAST(:subject_ids AS text[]), CAST(:cancels AS boolean[]))
+            WITH ORDINALITY AS told (subject_id, cancel, place)
     )
     SELECT seq, pg_notify('hasp_watch', seq::text), set_config('idle_in_transaction_session_timeout', '2s', true) FROM state
     """
@@ -54,10 +57,11 @@ _RESUME = """
 """
 
 
-async def publish(tx: Tx, *, org_id: OrgId, subject_id: str, cancel: bool, at: datetime) -> int:
-    """The change's seq. Holds the counter until `tx` ends."""
-    change = {"org_id": org_id, "subject_id": subject_id, "cancel": cancel, "at": at}
-    return (await tx.execute(_PUBLISH, change)).scalar_one()
+async def publish(tx: Tx, *, org_id: OrgId, subjects: Sequence[tuple[str, bool]], at: datetime) -> int:
+    """The seq of the last of the changes (subject_id, cancel). Holds the counter until `tx` ends."""
+    subject_ids, cancels = zip(*subjects, strict=True)
+    changes = {"number": len(subjects), "subject_ids": list(subject_ids), "cancels": list(cancels)}
+    return (await tx.execute(_PUBLISH, {"org_id": org_id, "at": at, **changes})).scalar_one()
 
 
 async def grant(connection: AsyncConnection, watchers: Sequence[tuple[str, str, int]], seconds: float) -> int:

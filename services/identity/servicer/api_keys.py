@@ -10,9 +10,9 @@ from hasp.identity.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer as C
 from services.chassis.access import answer_with, caller, meta
 from services.chassis.clock import Clock
 from services.chassis.paging import decode_cursor, encode_cursor, nullable
-from services.identity import wire
 from services.identity.domain.api_keys import WantedKey, expiry_of, form_of
 from services.identity.usecases.api_keys import ApiKeys
+from services.identity.wire import keys as wire
 
 _DEFAULT_LIMIT = 50
 

@@ -8,8 +8,8 @@ from hasp.identity.v1.authentication_service_pb2_grpc import AuthenticationServi
 
 from services.chassis.access import OrgId
 from services.chassis.clock import from_unix_ms
-from services.identity import wire
 from services.identity.usecases.authentication import Authentication, Uses
+from services.identity.wire import principals as wire
 
 
 class AuthenticationServicer(Contract):

@@ -7,10 +7,10 @@ from hasp.identity.v1 import organization_service_pb2 as pb
 from hasp.identity.v1.organization_service_pb2_grpc import OrganizationServiceServicer as Contract
 
 from services.chassis.access import OrgId
-from services.identity import wire
 from services.identity.domain.api_keys import WantedKey, form_of
 from services.identity.usecases.api_keys import ApiKeys
 from services.identity.usecases.organizations import Organizations
+from services.identity.wire import organizations as wire
 
 
 class OrganizationServicer(Contract):

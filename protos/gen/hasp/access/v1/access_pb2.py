@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhasp/access/v1/access.proto\x12\x0ehasp.access.v1\x1a google/protobuf/descriptor.proto\"\xb9\x01\n\x06\x41\x63\x63\x65ss\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61llers\x18\x02 \x03(\t\x12&\n\x06\x61gents\x18\x03 \x01(\x0e\x32\x16.hasp.access.v1.Agents\x12\x0b\n\x03\x62\x61\x61\x18\x04 \x01(\x08\x12\x30\n\x0bidempotency\x18\x05 \x01(\x0e\x32\x1b.hasp.access.v1.Idempotency\x12(\n\x07surface\x18\x06 \x01(\x0e\x32\x17.hasp.access.v1.Surface*G\n\x06\x41gents\x12\x16\n\x12\x41GENTS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENTS_PERMITTED\x10\x01\x12\x0f\n\x0b\x41GENTS_ONLY\x10\x02*Z\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12IDEMPOTENCY_ANSWER\x10\x01\x12\x16\n\x12IDEMPOTENCY_RECORD\x10\x02*9\n\x07Surface\x12\x17\n\x13SURFACE_UNSPECIFIED\x10\x00\x12\x15\n\x11SURFACE_ANTHROPIC\x10\x01:H\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x16.hasp.access.v1.Accessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhasp/access/v1/access.proto\x12\x0ehasp.access.v1\x1a google/protobuf/descriptor.proto\"\xcb\x01\n\x06\x41\x63\x63\x65ss\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61llers\x18\x02 \x03(\t\x12&\n\x06\x61gents\x18\x03 \x01(\x0e\x32\x16.hasp.access.v1.Agents\x12\x0b\n\x03\x62\x61\x61\x18\x04 \x01(\x08\x12\x30\n\x0bidempotency\x18\x05 \x01(\x0e\x32\x1b.hasp.access.v1.Idempotency\x12(\n\x07surface\x18\x06 \x01(\x0e\x32\x17.hasp.access.v1.Surface\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08*G\n\x06\x41gents\x12\x16\n\x12\x41GENTS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENTS_PERMITTED\x10\x01\x12\x0f\n\x0b\x41GENTS_ONLY\x10\x02*Z\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12IDEMPOTENCY_ANSWER\x10\x01\x12\x16\n\x12IDEMPOTENCY_RECORD\x10\x02*9\n\x07Surface\x12\x17\n\x13SURFACE_UNSPECIFIED\x10\x00\x12\x15\n\x11SURFACE_ANTHROPIC\x10\x01:H\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x16.hasp.access.v1.Accessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hasp.access.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTS']._serialized_start=269
-  _globals['_AGENTS']._serialized_end=340
-  _globals['_IDEMPOTENCY']._serialized_start=342
-  _globals['_IDEMPOTENCY']._serialized_end=432
-  _globals['_SURFACE']._serialized_start=434
-  _globals['_SURFACE']._serialized_end=491
+  _globals['_AGENTS']._serialized_start=287
+  _globals['_AGENTS']._serialized_end=358
+  _globals['_IDEMPOTENCY']._serialized_start=360
+  _globals['_IDEMPOTENCY']._serialized_end=450
+  _globals['_SURFACE']._serialized_start=452
+  _globals['_SURFACE']._serialized_end=509
   _globals['_ACCESS']._serialized_start=82
-  _globals['_ACCESS']._serialized_end=267
+  _globals['_ACCESS']._serialized_end=285
 # @@protoc_insertion_point(module_scope)

@@ -36,17 +36,19 @@ ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
-    __slots__ = ("scope", "callers", "agents", "baa", "idempotency", "surface")
+    __slots__ = ("scope", "callers", "agents", "baa", "idempotency", "surface", "draining")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     CALLERS_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     BAA_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     scope: str
     callers: _containers.RepeatedScalarFieldContainer[str]
     agents: Agents
     baa: bool
     idempotency: Idempotency
     surface: Surface
-    def __init__(self, scope: _Optional[str] = ..., callers: _Optional[_Iterable[str]] = ..., agents: _Optional[_Union[Agents, str]] = ..., baa: _Optional[bool] = ..., idempotency: _Optional[_Union[Idempotency, str]] = ..., surface: _Optional[_Union[Surface, str]] = ...) -> None: ...
+    draining: bool
+    def __init__(self, scope: _Optional[str] = ..., callers: _Optional[_Iterable[str]] = ..., agents: _Optional[_Union[Agents, str]] = ..., baa: _Optional[bool] = ..., idempotency: _Optional[_Union[Idempotency, str]] = ..., surface: _Optional[_Union[Surface, str]] = ..., draining: _Optional[bool] = ...) -> None: ...

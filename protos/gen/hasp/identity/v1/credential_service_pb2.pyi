@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Credential(_message.Message):
-    __slots__ = ("id", "agent_id", "name", "description", "prefix", "last_four", "granted_scopes", "delegating_user_id", "parent_credential_id", "delegation_path", "chain_depth", "expires_at", "revocation_policy", "max_concurrent_invocations", "status", "created_at", "revoked_at", "last_used_at")
+    __slots__ = ("id", "agent_id", "name", "description", "prefix", "last_four", "granted_scopes", "delegating_user_id", "parent_credential_id", "delegation_path", "chain_depth", "expires_at", "revocation_policy", "max_concurrent_invocations", "status", "created_at", "revoked_at", "last_used_at", "revocation_reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class Credential(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_USED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     agent_id: str
     name: str
@@ -49,7 +50,8 @@ class Credential(_message.Message):
     created_at: str
     revoked_at: _struct_pb2.Value
     last_used_at: _struct_pb2.Value
-    def __init__(self, id: _Optional[str] = ..., agent_id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., prefix: _Optional[str] = ..., last_four: _Optional[str] = ..., granted_scopes: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., delegating_user_id: _Optional[str] = ..., parent_credential_id: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., delegation_path: _Optional[_Iterable[str]] = ..., chain_depth: _Optional[int] = ..., expires_at: _Optional[str] = ..., revocation_policy: _Optional[str] = ..., max_concurrent_invocations: _Optional[int] = ..., status: _Optional[str] = ..., created_at: _Optional[str] = ..., revoked_at: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., last_used_at: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+    revocation_reason: _struct_pb2.Value
+    def __init__(self, id: _Optional[str] = ..., agent_id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., prefix: _Optional[str] = ..., last_four: _Optional[str] = ..., granted_scopes: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., delegating_user_id: _Optional[str] = ..., parent_credential_id: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., delegation_path: _Optional[_Iterable[str]] = ..., chain_depth: _Optional[int] = ..., expires_at: _Optional[str] = ..., revocation_policy: _Optional[str] = ..., max_concurrent_invocations: _Optional[int] = ..., status: _Optional[str] = ..., created_at: _Optional[str] = ..., revoked_at: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., last_used_at: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., revocation_reason: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class IssueCredentialRequest(_message.Message):
     __slots__ = ("agent_id", "name", "description", "granted_scopes", "expires_at", "revocation_policy", "max_concurrent_invocations", "test_mode")

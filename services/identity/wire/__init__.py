@@ -1,0 +1,1 @@
+"""Domain ↔ protobuf, a module for each kind of thing."""

@@ -1,0 +1,30 @@
+"""Values that JSON may print as null, and objects of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct, Value
+
+from services.chassis.paging import nullable
+from services.chassis.timestamps import iso
+
+
+def moment(at: datetime | None) -> Value:
+    """ISO 8601, or null."""
+    return nullable(None if at is None else iso(at))
+
+
+def struct(values: Mapping[str, object]) -> Struct:
+    """A JSON object."""
+    made = Struct()
+    made.update(cast("Any", values))
+    return made
+
+
+def plain(values: Struct) -> dict[str, Any]:
+    """A JSON object as Python sees it: numbers are floats, whole ones too."""
+    return cast("dict[str, Any]", json_format.MessageToDict(values))
