@@ -72,7 +72,7 @@ def test_defaults_reach_the_provider(shared_clinic: Clinic, upstream: Upstream):
 
 
 def test_a_stream_is_the_documented_run(shared_clinic: Clinic, upstream: Upstream, patient: Patient):
-    response, events = stream(shared_clinic, f"{patient.sentence}[[sim:chunk=3]]")
+    response, events = stream(shared_clinic, f"{patient.sentence}\n[[sim:chunk=3]]")
     assert response.headers["content-type"].startswith("text/event-stream")
     names = [event.name for event in events]
     assert names[:3] == ["run.created", "run.started", "message.created"]
@@ -126,7 +126,7 @@ def test_a_conversation_remembers_and_keeps_its_placeholders(
 ):
     first = shared_clinic.chat(f"{patient.name} has a cough.").json()["data"]
     second = shared_clinic.chat(
-        f"Is {patient.name} contagious?[[sim:echo=all]]", conversation_id=first["conversation_id"]
+        f"Is {patient.name} contagious?\n[[sim:echo=all]]", conversation_id=first["conversation_id"]
     ).json()["data"]
     assert second["conversation_id"] == first["conversation_id"]
     sent = upstream.received()[-1].json["messages"]

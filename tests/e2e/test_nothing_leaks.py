@@ -145,8 +145,8 @@ def test_logs_audit_and_databases_hold_neither_phi_nor_keys(
     clinic.chat(patient.sentence, stream=True)
     clinic.http.post("/v1/messages", json={"model": MODEL, "max_tokens": 4000, "messages": turns_with(patient)})
     for status in (400, 500, 529):
-        clinic.message(f"{patient.sentence}[[sim:status={status}]]")
-    clinic.message(f"{patient.sentence}[[sim:midstream_error]]", stream=True)
+        clinic.message(f"{patient.sentence}\n[[sim:status={status}]]")
+    clinic.message(f"{patient.sentence}\n[[sim:midstream_error]]", stream=True)
     clinic.message(patient.sentence, max_tokens=f"{patient.name}")
     clinic.message(patient.sentence, model=patient.name)
     clinic.message(patient.sentence, tools=[{**TOOL, "description": patient.sentence}])

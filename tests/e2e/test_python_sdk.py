@@ -61,7 +61,7 @@ def test_the_provider_gets_our_key_and_not_the_clinics(shared_clinic: Clinic, up
 
 
 def test_a_stream_accumulates_to_the_same_message(shared_clinic: Clinic, upstream: Upstream, patient: Patient):
-    content = f"{patient.sentence}[[sim:chunk=3]]"
+    content = f"{patient.sentence}\n[[sim:chunk=3]]"
     with shared_clinic.sdk.messages.stream(model=MODEL, max_tokens=1000, messages=turns(content)) as stream:
         text = "".join(stream.text_stream)
         message = stream.get_final_message()
@@ -95,7 +95,7 @@ def test_the_raw_events_come_in_the_providers_order(shared_clinic: Clinic, patie
 def test_a_tool_is_called_with_the_real_name_and_its_result_goes_back_masked(
     shared_clinic: Clinic, upstream: Upstream, patient: Patient, streaming: bool
 ):
-    question = f"Find patient {patient.name}, MRN {patient.mrn}.[[sim:chunk=2]]"
+    question = f"Find patient {patient.name}, MRN {patient.mrn}.\n[[sim:chunk=2]]"
     request: Any = {
         "model": MODEL,
         "max_tokens": 1000,

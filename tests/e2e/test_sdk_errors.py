@@ -187,7 +187,7 @@ def test_a_failing_provider_is_raised_as_documented(
     client = clinic.sdk.with_options(max_retries=0)
     request: Any = {
         **HELLO,
-        "messages": [{"role": "user", "content": f"Patient Rosalind Pemberton coughs.[[sim:{directive}]]"}],
+        "messages": [{"role": "user", "content": f"Patient Rosalind Pemberton coughs.\n[[sim:{directive}]]"}],
     }
     with pytest.raises(raised) as caught:
         client.messages.create(**request, stream=streaming)
@@ -228,7 +228,7 @@ def test_the_providers_passing_overload_is_not_noticed(clinic: Clinic, upstream:
 
 def test_an_error_in_the_middle_of_a_stream_is_raised_after_its_first_events(clinic: Clinic):
     seen: list[str] = []
-    content = "Tell me of Desmond Hollingsworth, please.[[sim:midstream_error=6]][[sim:chunk=4]]"
+    content = "Tell me of Desmond Hollingsworth, please.\n[[sim:midstream_error=6]][[sim:chunk=4]]"
     stream = clinic.sdk.messages.create(**{**HELLO, "messages": [{"role": "user", "content": content}]}, stream=True)
     with pytest.raises(anthropic.APIStatusError) as caught:
         seen.extend(event.type for event in stream)
