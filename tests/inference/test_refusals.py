@@ -80,6 +80,34 @@ async def test_an_agents_tools_lie_within_its_grants(house: House) -> None:
     assert failure.details == {"tool_id": "calendar_delete"}
 
 
+@pytest.mark.parametrize("surface", ["create", "count"])
+async def test_a_denied_tool_is_audited_without_the_name_that_the_agent_made_up(
+    house: House, simulator: Simulator, surface: str
+) -> None:
+    agent = person("agent", agent_id="01ARZ3NDEKTSV4RRFFQ69G5FAV", delegation_path=("user", "root", "own"))
+    body = ASK | {"tools": [{"name": "call_john_smith", "input_schema": {"type": "object"}}]}
+    if surface == "count":
+        del body["max_tokens"]
+    with pytest.raises(Refused) as caught:
+        await (house.create if surface == "create" else house.count)(agent, body)
+    assert caught.value.failure.reason == "TOOL_NOT_IN_SCOPE"
+    await house.eventually(lambda: house.agreements.events)
+    (event,) = house.agreements.events.values()
+    assert (event.action, event.entity_type, event.entity_id) == ("agent.tool_denied", "credential", agent.id)
+    assert (event.actor_type, event.actor_id, event.credential_id) == ("agent", agent.agent_id, agent.id)
+    assert list(event.delegation_path) == ["user", "root", "own"]
+    assert dict(event.metadata) == {
+        "type": "external.tool.invoke",
+        "listed": False,
+        "surface": "anthropic",
+        "model": "claude-sonnet-4-6",
+        "param": "tools[0]",
+    }
+    assert "smith" not in str(event)
+    assert simulator.requests() == []
+    assert house.credits.wanted == []
+
+
 async def test_a_rate_limit_comes_before_the_guard_and_tells_when(house: House, alice: Principal) -> None:
     house.credits.decision = Decision(
         reserved=False, rate_limited=True, retry_after=7, headers={"x-ratelimit-remaining-requests": "0"}

@@ -15,7 +15,7 @@ from services.inference.clients.upstream import COUNT_TOKENS, MESSAGES
 from services.inference.domain import input_bound, messages_body, phi, sse
 from services.inference.domain.answer import GarbledAnswer
 from services.inference.domain.catalogue import Model
-from services.inference.domain.errors import UpstreamFailure
+from services.inference.domain.errors import ToolNotInScope, UpstreamFailure
 from services.inference.domain.record import Caller, Opening, Status, Surface, pack_request
 from services.inference.domain.settings import Settings
 from services.inference.domain.stream import AnswerStream
@@ -64,7 +64,7 @@ class Messages:
         messages_body.check_count(body)
         model = await engine.admission.model(principal, body["model"])
         if principal.kind == "agent":
-            messages_body.check_grants(body, principal.granted_tool_ids)
+            await self._check_grants(principal, model, body)
         settings = await engine.settings.of(principal.org_id)
         admitted = await self._admit(call, principal, model, settings, body, count_only=True)
         headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
@@ -92,7 +92,7 @@ class Messages:
         messages_body.check_create(body)
         model = await engine.admission.model(principal, body["model"])
         if principal.kind == "agent":
-            messages_body.check_grants(body, principal.granted_tool_ids)
+            await self._check_grants(principal, model, body)
         settings = await engine.settings.of(principal.org_id)
         admitted = await self._admit(call, principal, model, settings, body, count_only=False)
         async with engine.admission.holding(admitted):
@@ -117,6 +117,28 @@ class Messages:
             )
             run = await engine.runs.dispatch(opening, started=started, claim=claim)
         return run, admitted, masked
+
+    async def _check_grants(self, principal: Principal, model: Model, body: Mapping[str, Any]) -> None:
+        """Raises ToolNotInScope once the audit log is owed the denial: without the tool's name, which the agent made up and may be PHI."""
+        try:
+            messages_body.check_grants(body, principal.granted_tool_ids)
+        except ToolNotInScope as refusal:
+            event = audit.build(
+                self._engine.clock,
+                org_id=principal.org_id,
+                action="agent.tool_denied",
+                entity_type="credential",
+                entity_id=principal.id,
+                metadata={
+                    "type": "external.tool.invoke",
+                    "listed": False,
+                    "surface": Surface.ANTHROPIC.value,
+                    "model": model.id,
+                    "param": refusal.param,
+                },
+            )
+            await self._engine.admission.tell(event)
+            raise
 
     async def _admit(
         self,
