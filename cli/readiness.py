@@ -9,7 +9,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.channels import workload_channel
 from cli.edge import Edge
-from cli.table import Places
+from cli.table import Places, service_of
+from gateway.supervision import healthy_endpoints
 
 _SECONDS = 1.0
 # One route of each service. Without a token the service itself answers 401; until the edge reaches it, 503.
@@ -29,10 +30,13 @@ def probe(places: Places, name: str) -> Callable[[], bool]:
     return functools.partial(_serves, stub)
 
 
-def edge_probe(places: Places, services: Iterable[str]) -> Callable[[], bool]:
-    """The same for the edge: does it reach these services? It looks after their health itself, twice a second."""
-    waiting = [_ROUTES[service] for service in services]
-    return lambda: _edge_reaches_all(places.edge_port, waiting)
+def edge_probe(places: Places, names: Iterable[str]) -> Callable[[], bool]:
+    """The same for the edge: does it reach these processes? It looks after their health itself, twice a second."""
+    processes = list(names)
+    waiting = [_ROUTES[service] for service in dict.fromkeys(service_of(name) for name in processes)]
+    # One replica that answers says nothing of the others.
+    addresses = {places.address(name) for name in processes} if places.replicas > 1 else set()
+    return lambda: _edge_reaches_all(places.edge_port, waiting) and addresses <= _healthy(str(places.admin_socket))
 
 
 def _serves(stub: health_pb2_grpc.HealthStub) -> bool:
@@ -49,6 +53,13 @@ def _edge_reaches_all(port: int, waiting: list[str]) -> bool:
             return False
         waiting.pop()
     return True
+
+
+def _healthy(admin: str) -> set[str]:
+    try:
+        return healthy_endpoints(admin)
+    except OSError:
+        return set()
 
 
 def _status(port: int, path: str) -> int | None:

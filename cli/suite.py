@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +20,16 @@ from cli.postgres import EmbeddedPostgres
 from cli.processes import Process, Spawner, free_port, is_free
 from cli.settings import ROOT
 from cli.state import identity_address_file, private_folder, write_private
-from cli.table import Places, Program, Upstream, edge_program, service_programs, simulator_program
+from cli.table import (
+    Places,
+    Program,
+    Upstream,
+    edge_program,
+    replica_names,
+    service_of,
+    service_programs,
+    simulator_program,
+)
 from gateway.supervision import drain
 from services.chassis import migrations
 
@@ -41,6 +50,7 @@ class Suite:
     upstream: None starts the simulator.
     database_url: an administrator's URL of a server; None starts an embedded one.
     environment: further variables of the four services.
+    replicas: processes of each service, behind the edge and for their siblings; the second one of identity is `identity-2`.
     """
 
     state: Path
@@ -49,6 +59,7 @@ class Suite:
     database_url: str | None = None
     postgres_bin: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    replicas: int = 1
     databases: dict[str, DatabaseUrls] = field(init=False, default_factory=dict)
     admin_url: str = field(init=False, default="")
     _programs: dict[str, Program] = field(init=False, default_factory=dict)
@@ -59,8 +70,14 @@ class Suite:
 
     def __post_init__(self) -> None:
         self.state = private_folder(self.state.absolute())
-        ports = {name: free_port() for name in (*SERVICES, "simulator")}
-        self.places = Places(self.state, self.edge_port or free_port(), ports)
+        replicas = [name for service in SERVICES for name in replica_names(service, self.replicas)]
+        edge_port, *ports = _different_ports(1 + len(replicas) + 1)
+        self.places = Places(
+            self.state,
+            self.edge_port or edge_port,
+            dict(zip((*replicas, "simulator"), ports, strict=True)),
+            self.replicas,
+        )
         private_folder(self.places.logs)
 
     @property
@@ -83,7 +100,7 @@ class Suite:
         return (("postgres",) if self._postgres else ()) + tuple(self._processes)
 
     def process(self, name: str) -> Process:
-        """To look at or signal one: a service's name, `edge`, `simulator` or `postgres`."""
+        """To look at or signal one: a replica's name, `edge`, `simulator` or `postgres`."""
         if name == "postgres" and self._postgres is not None:
             return self._postgres.process
         return self._processes[name]
@@ -130,9 +147,8 @@ class Suite:
         identity_address_file(self.state).unlink(missing_ok=True)
         if self._runs("edge"):
             drain(str(self.places.admin_socket), _DRAIN_SECONDS)
-        for name in ("edge", "inference"):
-            if name in self._processes:
-                self._processes.pop(name).stop()
+        for service in ("edge", "inference"):
+            _stop_all([self._processes.pop(name) for name in list(self._processes) if service_of(name) == service])
         _stop_all(list(self._processes.values()))
         self._processes.clear()
         if self._postgres is not None:
@@ -147,19 +163,22 @@ class Suite:
         """kill -9. It stays dead until `restart`."""
         self.process(name).kill()
 
-    def restart(self, name: str, *, wait: bool = True) -> None:
+    def restart(self, name: str, *, wait: bool = True, environment: Mapping[str, str] | None = None) -> None:
         """Start it again where it was; stopped first if it runs.
 
-        Returns when it is ready and the edge reaches it again, unless told not to wait.
+        Returns when it is ready and the edge reaches it again, unless told not to wait. `environment`: variables that
+        it has from now on, beside those of the table.
         """
         if self.process(name).exit_code is None:
             self.process(name).stop()
         if name == "postgres" and self._postgres is not None:
             self._postgres.start()
             return
-        self._run(self._programs[name])
+        program = self._programs[name]
+        self._run(replace(program, environment={**program.environment, **(environment or {})}))
         if wait:
-            self._wait_until_ready([name, "edge"] if name in SERVICES and self._runs("edge") else [name])
+            behind_edge = service_of(name) in SERVICES and self._runs("edge")
+            self._wait_until_ready([name, "edge"] if behind_edge else [name])
 
     def _run(self, program: Program) -> None:
         self._programs[program.name] = program
@@ -175,7 +194,9 @@ class Suite:
 
     def _probe(self, name: str) -> Callable[[], bool]:
         if name == "edge":
-            return readiness.edge_probe(self.places, [service for service in SERVICES if self._runs(service)])
+            return readiness.edge_probe(
+                self.places, [name for name in self.places.ports if service_of(name) in SERVICES and self._runs(name)]
+            )
         return readiness.probe(self.places, name)
 
     def _wait_until_ready(self, names: list[str]) -> None:
@@ -193,6 +214,13 @@ class Suite:
                 raise SuiteError(f"not ready after {_START_SECONDS:.0f} s: {', '.join(probes)}; see {self.places.logs}")
             # Asking costs the processes that are starting: ever less often.
             time.sleep(pause := min(1.2 * pause, 0.25))
+
+
+def _different_ports(count: int) -> list[int]:
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 def _stop_all(processes: list[Process]) -> None:

@@ -44,7 +44,9 @@ class Places:
     state: Path
     edge_port: int
     ports: Mapping[str, int]
-    """By service, and `simulator`."""
+    """By process: the replicas of every service, and `simulator`."""
+    replicas: int = 1
+    """Processes of each service."""
 
     @property
     def tls(self) -> Path:
@@ -59,19 +61,40 @@ class Places:
         return socket_folder(self.state / "run") / "admin.sock"
 
     def address(self, name: str) -> str:
+        """Where one process listens."""
         return f"127.0.0.1:{self.ports[name]}"
+
+    def endpoints(self, service: str) -> list[str]:
+        """Where all of its replicas listen."""
+        return [self.address(name) for name in replica_names(service, self.replicas)]
+
+    def target(self, service: str) -> str:
+        """What a gRPC channel to the service is opened to: all of its replicas."""
+        endpoints = self.endpoints(service)
+        return endpoints[0] if len(endpoints) == 1 else f"ipv4:{','.join(endpoints)}"
+
+
+def replica_names(service: str, replicas: int) -> list[str]:
+    """`identity`, `identity-2`, …"""
+    return [service, *(f"{service}-{number}" for number in range(2, replicas + 1))]
+
+
+def service_of(name: str) -> str:
+    """Whose process it is; the name itself for what has no replicas."""
+    service, _, number = name.partition("-")
+    return service if number.isdigit() else name
 
 
 def service_programs(
     places: Places, databases: Mapping[str, DatabaseUrls], upstream: Upstream, extra: Mapping[str, str]
 ) -> list[Program]:
-    """The four services. Each gets its own database and keys, and no other's; `extra` variables go to all."""
+    """The replicas of the four services. Each service gets its own database and keys, and no other's; `extra` variables go to all."""
     keys = private_folder(places.state / "secrets")
     shared = inherited() | {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}",
         "HASP_TLS_DIR": str(places.tls),
         "HASP_CATALOGUE": str(ROOT / "catalogue" / "catalogue.json"),
-        **{f"HASP_{service.upper()}_ADDRESS": places.address(service) for service in SERVICES},
+        **{f"HASP_{service.upper()}_ADDRESS": places.target(service) for service in SERVICES},
     }
     own: dict[str, dict[str, str]] = {service: {} for service in SERVICES}
     own["identity"]["HASP_TOKEN_PEPPER_FILE"] = str(_random_key(keys / "token-pepper"))
@@ -81,10 +104,13 @@ def service_programs(
     programs = []
     for service in _START_ORDER:
         environment = shared | own[service]
-        environment[f"HASP_{service.upper()}_LISTEN"] = places.address(service)
         environment[f"HASP_{service.upper()}_DATABASE_URL"] = databases[service].app_url
         environment["HASP_KEK_FILE"] = str(_random_key(keys / f"{service}.kek"))
-        programs.append(Program(service, (sys.executable, "-m", f"services.{service}"), {**environment, **extra}))
+        for name in replica_names(service, places.replicas):
+            listen = {f"HASP_{service.upper()}_LISTEN": places.address(name)}
+            programs.append(
+                Program(name, (sys.executable, "-m", f"services.{service}"), {**environment, **listen, **extra})
+            )
     return programs
 
 
@@ -99,7 +125,7 @@ def edge_program(places: Places) -> Program:
     configuration.write_text(
         render(
             RenderSettings(
-                endpoints={service: [places.address(service)] for service in SERVICES},
+                endpoints={service: places.endpoints(service) for service in SERVICES},
                 tls_dir=places.tls,
                 admin=str(places.admin_socket),
                 port=places.edge_port,

@@ -49,6 +49,19 @@ def drain(admin: str, grace: float) -> None:
         return  # Envoy is gone or was never up: nothing to drain
 
 
+def healthy_endpoints(admin: str) -> set[str]:
+    """host:port of every replica that Envoy sends requests to. Raises OSError when Envoy is not reached."""
+    clusters = json.loads(_admin(admin, "GET", "/clusters?format=json"))["cluster_statuses"]
+    return {
+        f"{address['address']}:{address['port_value']}"
+        for cluster in clusters
+        for host in cluster.get("host_statuses", ())
+        for address in [host["address"]["socket_address"]]
+        # What failed is listed beside the verdict of the control plane, which is always HEALTHY.
+        if not any(value is True for value in host["health_status"].values())
+    }
+
+
 def _active_requests(admin: str) -> int:
     stats = json.loads(_admin(admin, "GET", f"/stats?format=json&filter=^{ACTIVE_REQUESTS}$"))["stats"]
     return sum(each["value"] for each in stats)
