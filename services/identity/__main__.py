@@ -8,20 +8,17 @@ from services.chassis.channels import connect
 from services.chassis.clock import SystemClock
 from services.chassis.contract import methods_of
 from services.chassis.database import Database
-from services.chassis.idempotency import Idempotency
 from services.chassis.outbox import Relay
 from services.chassis.sealing import FileKek, Sealer
 from services.chassis.server import Server
 from services.chassis.tls import Tls
-from services.chassis.watch import ChangeLog
 from services.identity import servicer
 from services.identity.clients.billing import Accounts
 from services.identity.clients.compliance import AuditIntake
 from services.identity.config import MigrationSettings, Settings
 from services.identity.domain.tokens import Peppers
-from services.identity.usecases.api_keys import ApiKeys
-from services.identity.usecases.authentication import Authentication, Uses
-from services.identity.usecases.organizations import ACCOUNT_TOPIC, Organizations
+from services.identity.usecases.identity import Identity
+from services.identity.usecases.organizations import ACCOUNT_TOPIC
 
 
 async def serve() -> None:
@@ -30,24 +27,24 @@ async def serve() -> None:
     clock, db = SystemClock(), Database(settings.database_url)
     await db.open()
     tls = Tls.from_dir(settings.tls_dir, "identity")
-    peppers, trail = Peppers.parse(settings.token_pepper_file.read_text()), audit.AuditTrail(clock)
+    peppers = Peppers.parse(settings.token_pepper_file.read_text())
+    identity = Identity(db, clock, peppers, Sealer(db, FileKek(settings.kek_file)))
     compliance = connect(settings.compliance_address, "compliance", tls)
     billing = connect(settings.billing_address, "billing", tls)
-    changes, uses = ChangeLog(db, clock), Uses(db)
-    authentication = Authentication(db, clock, peppers, uses)
-    answers = Idempotency(db, clock, Sealer(db, FileKek(settings.kek_file)))
     relay = Relay(db, clock, {audit.TOPIC: AuditIntake(compliance).append, ACCOUNT_TOPIC: Accounts(billing).open})
-    keys, organizations = ApiKeys(db, clock, peppers, trail, changes), Organizations(db, clock, trail)
-    methods = methods_of(servicer.SERVICES)
-    boundary = Boundary(methods=methods, authenticator=authentication, clock=clock, answers=answers)
+    boundary = Boundary(
+        methods=methods_of(servicer.SERVICES),
+        authenticator=identity.authentication,
+        clock=clock,
+        answers=identity.answers,
+    )
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
-    servicer.register(server, keys, authentication, uses, organizations, changes, clock)
-    background = (changes.run, relay.run, answers.run, uses.run)
-    tasks = [process.in_background(work, name=work.__qualname__) for work in background]
+    servicer.register(server, identity)
+    tasks = [process.in_background(work, name=work.__qualname__) for work in (*identity.background, relay.run)]
     await server.serve_until_stopped()
     for task in tasks:
         task.cancel()
-    await uses.flush()
+    await identity.uses.flush()
     for channel in (compliance, billing):
         await channel.close(None)
     await db.close()

@@ -10,32 +10,23 @@ import pytest
 from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
 
 from services.chassis.access import OrgId, Principal
-from services.chassis.audit import TOPIC, AuditTrail
+from services.chassis.audit import TOPIC
 from services.chassis.database import Database
-from services.chassis.idempotency import Idempotency
 from services.chassis.sealing import FileKek, Sealer
-from services.chassis.watch import ChangeLog
 from services.identity.domain.api_keys import WantedKey
 from services.identity.domain.tokens import Peppers
-from services.identity.usecases.api_keys import ApiKeys, Issued
-from services.identity.usecases.authentication import Authentication, Uses
-from services.identity.usecases.organizations import Organizations
+from services.identity.usecases import identity as house
+from services.identity.usecases.api_keys import Issued
 from tests.fakes import FrozenClock
 from tests.postgres import DatabaseFactory
 
 CONTROL = ("control:read", "control:write")
 
 
-@dataclass(frozen=True)
-class Identity:
-    db: Database
+class Identity(house.Identity):
+    """With a clock that the test moves, and a look into what is owed to the audit log."""
+
     clock: FrozenClock
-    changes: ChangeLog
-    uses: Uses
-    keys: ApiKeys
-    authentication: Authentication
-    organizations: Organizations
-    answers: Idempotency
 
     async def audit(self, org_id: OrgId, action: str) -> list[AuditEvent]:
         """What the outbox owes the audit log."""
@@ -61,18 +52,7 @@ async def identity(database_factory: DatabaseFactory, tmp_path: Path) -> AsyncIt
     await db.open()
     kek = tmp_path / "kek"
     kek.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
-    peppers, audit, changes = Peppers({1: secrets.token_bytes(32)}), AuditTrail(clock), ChangeLog(db, clock)
-    uses = Uses(db)
-    yield Identity(
-        db=db,
-        clock=clock,
-        changes=changes,
-        uses=uses,
-        keys=ApiKeys(db, clock, peppers, audit, changes),
-        authentication=Authentication(db, clock, peppers, uses),
-        organizations=Organizations(db, clock, audit),
-        answers=Idempotency(db, clock, Sealer(db, FileKek(kek))),
-    )
+    yield Identity(db, clock, Peppers({1: secrets.token_bytes(32)}), Sealer(db, FileKek(kek)))
     await db.close()
 
 

@@ -11,11 +11,9 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from hasp.identity.v1 import agent_service_pb2 as agents_pb
 from hasp.identity.v1 import api_key_service_pb2 as keys_pb
 from hasp.identity.v1 import authentication_service_pb2 as authentication_pb
 from hasp.identity.v1 import organization_service_pb2 as organizations_pb
-from hasp.identity.v1.agent_service_pb2_grpc import AgentServiceStub
 from hasp.identity.v1.api_key_service_pb2_grpc import ApiKeyServiceStub
 from hasp.identity.v1.authentication_service_pb2_grpc import AuthenticationServiceStub
 from hasp.identity.v1.organization_service_pb2_grpc import OrganizationServiceStub
@@ -47,15 +45,7 @@ async def serving(identity: Identity, tls_dir: Path) -> AsyncIterator[str]:
         answers=identity.answers,
     )
     server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "identity"), boundary=boundary, drain=0.2)
-    servicer.register(
-        server,
-        identity.keys,
-        identity.authentication,
-        identity.uses,
-        identity.organizations,
-        identity.changes,
-        identity.clock,
-    )
+    servicer.register(server, identity)
     running = asyncio.create_task(identity.changes.run())
     await server.start()
     try:
@@ -196,24 +186,6 @@ async def test_an_idempotency_key_of_another_organization_is_another_key(
     mine = await keys.CreateApiKey(request, **bearing(alice.token, idempotency_key="one"))
     theirs = await keys.CreateApiKey(request, **bearing(mallory.token, idempotency_key="one"))
     assert mine.data.id != theirs.data.id
-
-
-async def test_what_is_not_built_yet_says_so_after_the_scope_is_checked(
-    edge: grpc.aio.Channel, identity: Identity, alice: Person
-) -> None:
-    agents = AgentServiceStub(edge)
-    request = agents_pb.RegisterAgentRequest(name="scheduler", default_expiry_hours=1, default_revocation_policy="kill")
-    assert await refused(agents.ListAgents(agents_pb.ListAgentsRequest(), **bearing(alice.token))) == (
-        "501",
-        "NOT_IMPLEMENTED",
-        None,
-    )
-    reader = await ApiKeyServiceStub(edge).CreateApiKey(
-        keys_pb.CreateApiKeyRequest(name="r", scopes=["control:read"]), **bearing(alice.token)
-    )
-    missing = agents.RegisterAgent(request, **bearing(reader.data.plaintext))
-    assert (await refused(missing))[:2] == ("403", "MISSING_SCOPE")
-    assert (await refused(agents.RegisterAgent(request, timeout=TIMEOUT)))[:2] == ("401", "INVALID_API_KEY")
 
 
 async def test_a_sibling_learns_whom_a_token_stands_for(address: str, tls_dir: Path, alice: Person) -> None:

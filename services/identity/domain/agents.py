@@ -101,9 +101,10 @@ def changes_of(patch: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValidationFailed, or InvalidScopeType, naming the first field that is unknown or beyond its limits.
     """
-    for field in patch:
-        if field not in _READERS:
-            raise ValidationFailed("An agent has no such field, or it cannot be changed.", param=shown(field))
+    # The first by name: a Struct has no order, and the same request is always refused for the same field.
+    unknown = min(patch.keys() - _READERS.keys(), default=None)
+    if unknown is not None:
+        raise ValidationFailed("An agent has no such field, or it cannot be changed.", param=shown(unknown))
     return {field: read(patch[field]) for field, read in _READERS.items() if field in patch}
 
 

@@ -17,6 +17,8 @@ from enum import StrEnum
 
 # Without 0 O 1 I L i l o U u, which are read for each other, or make words.
 UNMISTAKABLE = "23456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
+AGENT_PREFIX = "hasp_agent_"
+AGENT_TEST_PREFIX = "hasp_agent_test_"
 _PEPPER_BYTES = 32
 
 
@@ -44,6 +46,14 @@ class Token:
         if form is Format.WA_LIVE:
             return cls(prefix + secrets.token_hex(16), prefix)
         return cls(prefix + "".join(secrets.choice(UNMISTAKABLE) for _ in range(32)), prefix)
+
+    @classmethod
+    def for_agent(cls, *, test_mode: bool) -> Token:
+        """Of an agent's credential: 256 random bits."""
+        prefix = AGENT_TEST_PREFIX if test_mode else AGENT_PREFIX
+        while (body := secrets.token_urlsafe(32)).startswith("test_"):
+            pass  # it would look like the beginning of the other prefix
+        return cls(prefix + body, prefix)
 
 
 @dataclass(frozen=True, slots=True)

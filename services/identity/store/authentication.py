@@ -5,32 +5,74 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 from psycopg import AsyncConnection
 
 from services.chassis.access import OrgId
-from services.identity.domain.api_keys import ApiKey
 
-# One statement is one snapshot: whatever was published up to `seq` is part of the answer. The key's index is probed for an
-# unknown token as for a known one.
+# One statement is one snapshot: whatever was published up to `seq` is part of the answer. Both indexes are probed for
+# every token, known or not.
 _FIND = """
-    SELECT state.seq, key.org_id, key.id, key.user_id, key.name, key.prefix, key.last_four, key.scopes, key.created_at,
-        key.expires_at, key.revoked_at, key.last_used_at
+    SELECT state.seq,
+        key.org_id, key.id, key.user_id, key.scopes, key.expires_at, key.revoked_at,
+        credential.org_id, credential.id, credential.agent_id, credential.delegating_user_id, credential.delegation_path,
+        credential.tool_ids, credential.test_mode, credential.expires_at, credential.revoked_at,
+        credential.revoked_with = 'drain' AND EXISTS (
+            SELECT FROM invocations running
+            WHERE running.org_id = credential.org_id AND running.credential_id = credential.id
+                AND running.status = 'authorized' AND running.expires_at > %(now)s
+        )
     FROM watch_state state
-    LEFT JOIN tokens token ON token.token_hash = ANY(%s)
+    LEFT JOIN tokens token ON token.token_hash = ANY(%(digests)s)
     LEFT JOIN api_keys key ON key.org_id = coalesce(token.org_id, '') AND key.id = coalesce(token.principal_id, '')
+    LEFT JOIN credentials credential
+        ON credential.org_id = coalesce(token.org_id, '') AND credential.id = coalesce(token.principal_id, '')
 """
-# A row that somebody else holds is being marked by another replica, or revoked.
-_MARK_USED = """
+_KEY, _CREDENTIAL = slice(1, 7), slice(7, 17)
+# A row that somebody else holds is being marked by another replica, or revoked, or used for an authorization that marks it.
+_MARK_USED: tuple[LiteralString, ...] = tuple(
+    f"""
     WITH used AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS used (org_id, id, at)),
     due AS (
-        SELECT key.org_id, key.id, used.at
-        FROM api_keys key JOIN used ON key.org_id = used.org_id AND key.id = used.id
-        WHERE key.last_used_at IS NULL OR key.last_used_at <= used.at - make_interval(secs => %s)
-        FOR NO KEY UPDATE OF key SKIP LOCKED
+        SELECT held.org_id, held.id, used.at
+        FROM {table} held JOIN used ON held.org_id = used.org_id AND held.id = used.id
+        WHERE held.last_used_at IS NULL OR held.last_used_at <= used.at - make_interval(secs => %s)
+        FOR NO KEY UPDATE OF held SKIP LOCKED
     )
-    UPDATE api_keys key SET last_used_at = due.at FROM due WHERE key.org_id = due.org_id AND key.id = due.id
-"""
+    UPDATE {table} held SET last_used_at = due.at FROM due WHERE held.org_id = due.org_id AND held.id = due.id
+    """  # noqa: S608 - the two names of the next line
+    for table in ("api_keys", "credentials")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """An API key in whatever state it is."""
+
+    org_id: OrgId
+    id: str
+    user_id: str
+    scopes: Sequence[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCredential:
+    """An agent's credential in whatever state it is."""
+
+    org_id: OrgId
+    id: str
+    agent_id: str
+    delegating_user_id: str
+    delegation_path: Sequence[str]
+    tool_ids: Sequence[str]
+    test_mode: bool
+    expires_at: datetime
+    revoked_at: datetime | None
+    drains: bool | None
+    """Revoked with `drain`, while one of its invocations runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +80,26 @@ class Found:
     """What the token index says, as of `seq` of the change log."""
 
     seq: int
-    key: ApiKey | None
+    principal: FoundKey | FoundCredential | None
 
 
-async def find(connection: AsyncConnection, digests: Sequence[bytes]) -> Found:
-    """The key that one of the digests belongs to, in whatever state it is."""
-    row = await (await connection.execute(_FIND, (list(digests),))).fetchone()
+async def find(connection: AsyncConnection, digests: Sequence[bytes], now: datetime) -> Found:
+    """Whom one of the digests belongs to."""
+    row = await (await connection.execute(_FIND, {"digests": list(digests), "now": now})).fetchone()
     if row is None:
         raise LookupError("watch_state has lost its row")
-    return Found(seq=row[0], key=None if row[1] is None else ApiKey(*row[1:]))
+    principal = None
+    if row[_KEY.start] is not None:
+        principal = FoundKey(*row[_KEY])
+    elif row[_CREDENTIAL.start] is not None:
+        principal = FoundCredential(*row[_CREDENTIAL])
+    return Found(row[0], principal)
 
 
 async def mark_used(
     connection: AsyncConnection, uses: Mapping[tuple[OrgId, str], datetime], *, at_most_every: float
 ) -> None:
-    """Write the moments of use, but for keys that were marked less than `at_most_every` seconds before."""
+    """Write the moments of use, but for keys and credentials that were marked less than `at_most_every` seconds before."""
     parameters = ([org for org, _ in uses], [key for _, key in uses], list(uses.values()), at_most_every)
-    await connection.execute(_MARK_USED, parameters)
+    for statement in _MARK_USED:
+        await connection.execute(statement, parameters)

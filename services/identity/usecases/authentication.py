@@ -12,7 +12,6 @@ from services.chassis.authentication import WELL_FORMED
 from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.chassis.errors import InvalidApiKey
-from services.identity.domain.api_keys import ApiKey
 from services.identity.domain.tokens import Peppers
 from services.identity.store import authentication as store
 
@@ -34,21 +33,28 @@ class Authentication:
         self._uses = uses
 
     async def authenticate(self, token: str) -> Principal:
-        """For identity's own boundary. Raises InvalidApiKey."""
-        principal = (await self.resolve(token)).principal
+        """For identity's own boundary, which also judges who drains. Raises InvalidApiKey."""
+        principal = (await self._find(token)).principal
         self._uses.note([(principal.org_id, principal.id, self._clock.now())])
         return principal
 
     async def resolve(self, token: str) -> Authenticated:
-        """Raises InvalidApiKey: malformed tokens before any work, all others after the same work."""
+        """For the other services. Raises InvalidApiKey: malformed tokens before any work, all others after the same work."""
+        authenticated = await self._find(token)
+        if authenticated.principal.draining:
+            raise InvalidApiKey
+        return authenticated
+
+    async def _find(self, token: str) -> Authenticated:
         if WELL_FORMED.fullmatch(token) is None:
             raise InvalidApiKey
-        digests = self._peppers.digests(token)
+        digests, now = self._peppers.digests(token), self._clock.now()
         async with self._db.hot.connection() as connection:
-            found = await store.find(connection, digests)
-        if found.key is None or not found.key.is_valid(self._clock.now()):
+            found = await store.find(connection, digests, now)
+        principal = _principal(found.principal, now)
+        if principal is None:
             raise InvalidApiKey
-        return Authenticated(_principal(found.key), found.seq)
+        return Authenticated(principal, found.seq)
 
 
 class Uses:
@@ -77,7 +83,30 @@ class Uses:
             await self.flush()
 
 
-def _principal(key: ApiKey) -> Principal:
+def _principal(found: store.FoundKey | store.FoundCredential | None, now: datetime) -> Principal | None:
+    """None for a token that nobody has, or that has ended."""
+    if found is None or (found.expires_at is not None and found.expires_at <= now):
+        return None
+    if isinstance(found, store.FoundKey):
+        return None if found.revoked_at is not None else _of_key(found)
+    if found.revoked_at is not None and not found.drains:
+        return None
+    return Principal(
+        org_id=found.org_id,
+        kind="agent",
+        id=found.id,
+        user_id=found.delegating_user_id,
+        scopes=frozenset(),
+        agent_id=found.agent_id,
+        delegation_path=tuple(found.delegation_path),
+        granted_tool_ids=frozenset(found.tool_ids),
+        expires_at=found.expires_at,
+        test_mode=found.test_mode,
+        draining=found.revoked_at is not None,
+    )
+
+
+def _of_key(key: store.FoundKey) -> Principal:
     return Principal(
         org_id=key.org_id,
         kind="api_key",

@@ -28,3 +28,8 @@ def struct(values: Mapping[str, object]) -> Struct:
 def plain(values: Struct) -> dict[str, Any]:
     """A JSON object as Python sees it: numbers are floats, whole ones too."""
     return cast("dict[str, Any]", json_format.MessageToDict(values))
+
+
+def plain_value(value: Value) -> Any:
+    """A JSON value as Python sees it; None for null and for a value that was not given."""
+    return json_format.MessageToDict(value)
