@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -24,6 +24,10 @@ class DelegatingUser:
     id: str
     email: str
     role: str
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return {"id": self.id, "email": self.email, "role": self.role}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def filters_of(grant: Grant, user: DelegatingUser) -> dict[str, Any] | None:
     """What every row must satisfy that is read under the grant, variables replaced. None: the grant says nothing of rows."""
     if not isinstance(grant, DataRead) or grant.filters is None:
         return None
-    return substituted(grant.filters, asdict(user))
+    return substituted(grant.filters, user.variables)
 
 
 def _matches(grant: Grant, action: Action, *, user: DelegatingUser, chain_depth: int) -> bool:
@@ -117,7 +121,7 @@ def _matches(grant: Grant, action: Action, *, user: DelegatingUser, chain_depth:
             )
         case ToolInvoke(), Invoke():
             return action.tool_id == grant.tool_id and satisfies(
-                action.arguments or {}, substituted(grant.constraints or {}, asdict(user))
+                action.arguments or {}, substituted(grant.constraints or {}, user.variables)
             )
         case Delegate(), DelegateTo():
             return action.to_agent_id == grant.to_agent_id and chain_depth + 1 <= grant.max_chain_depth
@@ -138,7 +142,7 @@ def _within(named: Collection[str] | None, granted: Collection[str] | None) -> b
 
 def _filters_match(named: Mapping[str, Any], granted: Mapping[str, Any]) -> bool:
     """What the action does not name is bound by the grant's filters, which the answer carries."""
-    return all(satisfies(named[key], wanted) for key, wanted in granted.items() if key in named)
+    return satisfies(named, {key: wanted for key, wanted in granted.items() if key in named})
 
 
 def _read(value: Mapping[str, Any]) -> Read:

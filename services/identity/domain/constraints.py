@@ -30,6 +30,7 @@ MOST_NODES = 200
 """Values of keys and elements of lists, however deep, below one outermost object."""
 LARGEST_WHOLE = 2**53 - 1
 """JSON numbers are doubles here. Beyond this, numbers that were typed differently become the same double."""
+MOST_COMPARISONS = 10_000
 
 USER_ID = "id"
 # Not after a third brace: `{{{delegating_user.id}}}` could be read in two ways, so it is read in none.
@@ -47,22 +48,41 @@ def parse_constraint(value: Mapping[str, Any], param: str) -> dict[str, Any]:
 
 
 def satisfies(value: Any, constraint: Any) -> bool:
-    """Whether a JSON value satisfies a constraint whose variables have been replaced."""
-    if isinstance(constraint, dict):
-        return isinstance(value, dict) and all(
-            key in value and satisfies(value[key], wanted) for key, wanted in constraint.items()
-        )
-    if isinstance(constraint, list):
-        return _satisfies_one(value, constraint) or (
-            isinstance(value, list) and bool(value) and all(_satisfies_one(element, constraint) for element in value)
-        )
-    return same_scalar(constraint, value)
+    """Whether a JSON value satisfies a constraint whose variables have been replaced.
+
+    No, if it takes more than 10,000 comparisons to tell: lists of objects on both sides could keep a replica busy for seconds.
+    """
+    try:
+        return _satisfies(value, constraint, Effort(MOST_COMPARISONS))
+    except TooMuchEffort:
+        return False
 
 
-def same_scalar(one: Any, other: Any) -> bool:
-    """Whether both are equal text, numbers, bools or nulls. Never true of a list or an object."""
-    kind = _kind(one)
-    return kind is not None and kind == _kind(other) and one == other
+class TooMuchEffort(Exception):
+    """It would take too long to tell, which counts as no."""
+
+
+class Effort:
+    """Counts comparisons. Raises TooMuchEffort beyond `at_most`."""
+
+    def __init__(self, at_most: int) -> None:
+        self._left = at_most
+
+    def spend(self, comparisons: int) -> None:
+        self._left -= comparisons
+        if self._left < 0:
+            raise TooMuchEffort
+
+
+def scalar(value: Any) -> tuple[str, Any] | None:
+    """A text, number, bool or null with its JSON type: equal for equal scalars alone, and hashable. None for a list or an object."""
+    if value is None:
+        return "null", None
+    if isinstance(value, bool):
+        return "bool", value
+    if isinstance(value, int | float):
+        return "number", value
+    return ("text", value) if isinstance(value, str) else None
 
 
 def substituted(constraint: Any, variables: Mapping[str, str]) -> Any:
@@ -82,6 +102,8 @@ def pieces(template: str, user_id: str) -> tuple[str, ...]:
     The id is put in as part of the literals, since it is known and stays. So two templates that come apart into the same pieces say the same
     whatever the e-mail address and the role, and no text that was put in is taken for a variable.
     """
+    if "{{" not in template:
+        return (template,)
     first, *others = _VARIABLE.split(template)
     read = [first]
     for name, literal in zip(others[::2], others[1::2], strict=True):
@@ -92,18 +114,28 @@ def pieces(template: str, user_id: str) -> tuple[str, ...]:
     return tuple(read)
 
 
-def _satisfies_one(value: Any, alternatives: list[Any]) -> bool:
-    return any(satisfies(value, alternative) for alternative in alternatives)
+def _satisfies(value: Any, constraint: Any, effort: Effort) -> bool:
+    effort.spend(1)
+    if isinstance(constraint, dict):
+        return isinstance(value, dict) and all(
+            key in value and _satisfies(value[key], wanted, effort) for key, wanted in constraint.items()
+        )
+    if isinstance(constraint, list):
+        return _satisfies_alternatives(value, constraint, effort)
+    wanted = scalar(constraint)
+    return wanted is not None and scalar(value) == wanted
 
 
-def _kind(value: Any) -> str | None:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else None
+def _satisfies_alternatives(value: Any, alternatives: list[Any], effort: Effort) -> bool:
+    effort.spend(len(alternatives))
+    scalars = {scalar(alternative) for alternative in alternatives} - {None}
+    others = [alternative for alternative in alternatives if scalar(alternative) is None]
+
+    def satisfies_one(candidate: Any) -> bool:
+        effort.spend(1)
+        return scalar(candidate) in scalars or any(_satisfies(candidate, other, effort) for other in others)
+
+    return satisfies_one(value) or (isinstance(value, list) and bool(value) and all(map(satisfies_one, value)))
 
 
 class _Reader:
@@ -133,12 +165,12 @@ class _Reader:
 
 
 def _scalar(value: Any, param: str) -> Any:
-    match _kind(value):
-        case "text":
-            _check_variables(text(value, param), param)
-        case "number":
+    match scalar(value):
+        case ("text", template):
+            _check_variables(text(template, param), param)
+        case ("number", number):
             # The comparison is false for NaN too.
-            if not -LARGEST_WHOLE <= value <= LARGEST_WHOLE:
+            if not -LARGEST_WHOLE <= number <= LARGEST_WHOLE:
                 raise ValidationFailed(f"A number must be between -{LARGEST_WHOLE} and {LARGEST_WHOLE}.", param=param)
         case None:
             raise ValidationFailed("This is no JSON value.", param=param)

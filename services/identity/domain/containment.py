@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from services.identity.domain.constraints import pieces, same_scalar
+from services.identity.domain.constraints import MOST_COMPARISONS, Effort, TooMuchEffort, pieces, scalar
 from services.identity.domain.errors import ScopeExceedsParent
 from services.identity.domain.grants import DataRead, DataWrite, Delegate, Escalate, Grant, ToolInvoke
 
@@ -33,64 +33,81 @@ from services.identity.domain.grants import DataRead, DataWrite, Delegate, Escal
 def covering(parent: Sequence[Grant], child: Sequence[Grant], *, user_id: str) -> list[int]:
     """For each of the child's grants the index of a grant of the parent's that contains it, one without a rate limit if there is one, else the first.
 
-    `user_id` is the delegating user's. Raises ScopeExceedsParent that names the first grant (`granted_scopes[2]`) which none contains.
+    `user_id` is the delegating user's. Raises ScopeExceedsParent that names the first grant (`granted_scopes[2]`) which none contains, or of
+    which that cannot be told with 10,000 comparisons.
     """
-    return [
-        _covering_one(parent, grant, user_id=user_id, param=f"granted_scopes[{index}]")
-        for index, grant in enumerate(child)
-    ]
+    unrated_first = sorted(enumerate(parent), key=lambda held: _is_rated(held[1]))
+    found = []
+    for index, grant in enumerate(child):
+        containment = Containment(user_id)
+        try:
+            found.append(next(held for held, one in unrated_first if containment.of_grants(one, grant)))
+        except (StopIteration, TooMuchEffort):
+            raise ScopeExceedsParent(param=f"granted_scopes[{index}]") from None
+    return found
 
 
-def contains(parent: Grant, child: Grant, *, user_id: str) -> bool:
-    """Whether the parent allows all that the child allows one delegation further down."""
-    match parent, child:
-        case DataRead(), DataRead():
-            return (
-                _names_it(parent.app_id, child.app_id)
-                and _includes(parent.entities, child.entities)
-                and constraint_contains(parent.filters or {}, child.filters or {}, user_id=user_id)
+class Containment:
+    """Holds grants of one delegating user against each other, for 10,000 comparisons; then raises TooMuchEffort."""
+
+    def __init__(self, user_id: str) -> None:
+        self._user_id = user_id
+        self._effort = Effort(MOST_COMPARISONS)
+
+    def of_grants(self, parent: Grant, child: Grant) -> bool:
+        """Whether the parent allows all that the child allows one delegation further down."""
+        match parent, child:
+            case DataRead(), DataRead():
+                return (
+                    _names_it(parent.app_id, child.app_id)
+                    and _includes(parent.entities, child.entities)
+                    and self.of_constraints(parent.filters or {}, child.filters or {})
+                )
+            case DataWrite(), DataWrite():
+                return (
+                    _names_it(parent.app_id, child.app_id)
+                    and _includes(parent.entities, child.entities)
+                    and _includes(parent.fields, child.fields)
+                )
+            case ToolInvoke(), ToolInvoke():
+                return (
+                    parent.tool_id == child.tool_id
+                    and _is_at_most(child.rate_limit, parent.rate_limit)
+                    and self.of_constraints(parent.constraints or {}, child.constraints or {})
+                )
+            case Delegate(), Delegate():
+                return parent.to_agent_id == child.to_agent_id and child.max_chain_depth <= parent.max_chain_depth
+            case Escalate(), Escalate():
+                return _names_it(parent.to_role, child.to_role) and _includes(parent.channels, child.channels)
+            case _:
+                return False
+
+    def of_constraints(self, parent: Any, child: Any) -> bool:
+        """Whether every value that satisfies the child satisfies the parent. Both are parsed constraints, their variables not replaced."""
+        self._effort.spend(1)
+        if isinstance(parent, dict):
+            return isinstance(child, dict) and all(
+                key in child and self.of_constraints(wanted, child[key]) for key, wanted in parent.items()
             )
-        case DataWrite(), DataWrite():
-            return (
-                _names_it(parent.app_id, child.app_id)
-                and _includes(parent.entities, child.entities)
-                and _includes(parent.fields, child.fields)
-            )
-        case ToolInvoke(), ToolInvoke():
-            return (
-                parent.tool_id == child.tool_id
-                and _is_at_most(child.rate_limit, parent.rate_limit)
-                and constraint_contains(parent.constraints or {}, child.constraints or {}, user_id=user_id)
-            )
-        case Delegate(), Delegate():
-            return parent.to_agent_id == child.to_agent_id and child.max_chain_depth <= parent.max_chain_depth
-        case Escalate(), Escalate():
-            return _names_it(parent.to_role, child.to_role) and _includes(parent.channels, child.channels)
-        case _:
-            return False
+        if isinstance(parent, list):
+            return self._of_alternatives(parent, child if isinstance(child, list) else [child])
+        wanted = self._scalar(parent)
+        return wanted is not None and self._scalar(child) == wanted
 
-
-def constraint_contains(parent: Any, child: Any, *, user_id: str) -> bool:
-    """Whether every value that satisfies the child satisfies the parent. Both are parsed constraints, their variables not replaced."""
-    if isinstance(parent, dict):
-        return isinstance(child, dict) and all(
-            key in child and constraint_contains(wanted, child[key], user_id=user_id) for key, wanted in parent.items()
-        )
-    if isinstance(parent, list):
+    def _of_alternatives(self, parent: list[Any], child: list[Any]) -> bool:
+        self._effort.spend(len(parent) + len(child))
+        scalars = {self._scalar(alternative) for alternative in parent} - {None}
+        others = [alternative for alternative in parent if self._scalar(alternative) is None]
         return all(
-            any(constraint_contains(alternative, inner, user_id=user_id) for alternative in parent)
-            for inner in (child if isinstance(child, list) else [child])
+            self._scalar(inner) in scalars or any(self.of_constraints(other, inner) for other in others)
+            for inner in child
         )
-    if isinstance(parent, str) and isinstance(child, str):
-        return pieces(parent, user_id) == pieces(child, user_id)
-    return same_scalar(parent, child)
 
-
-def _covering_one(parent: Sequence[Grant], child: Grant, *, user_id: str, param: str) -> int:
-    containing = [index for index, grant in enumerate(parent) if contains(grant, child, user_id=user_id)]
-    if not containing:
-        raise ScopeExceedsParent(param=param)
-    return min(containing, key=lambda index: _is_rated(parent[index]))
+    def _scalar(self, constraint: Any) -> tuple[str, Any] | None:
+        """As constraints.scalar, but text as its pieces."""
+        if isinstance(constraint, str):
+            return "text", pieces(constraint, self._user_id)
+        return scalar(constraint)
 
 
 def _is_rated(grant: Grant) -> bool:
