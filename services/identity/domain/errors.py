@@ -102,3 +102,12 @@ class RateLimited(ServiceError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("The grant's hourly rate is used up.", retry_after=retry_after)
+
+
+class InvocationEnded(ServiceError):
+    """It was completed with another outcome, cancelled, or has expired."""
+
+    reason = "CONCURRENT_MODIFICATION"
+
+    def __init__(self, status: str) -> None:
+        super().__init__("The invocation has already ended.", details={"status": status})

@@ -12,10 +12,7 @@ from hasp.identity.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_
 from hasp.identity.v1.api_key_service_pb2_grpc import add_ApiKeyServiceServicer_to_server
 from hasp.identity.v1.authentication_service_pb2_grpc import add_AuthenticationServiceServicer_to_server
 from hasp.identity.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
-from hasp.identity.v1.invocation_service_pb2_grpc import (
-    InvocationServiceServicer,
-    add_InvocationServiceServicer_to_server,
-)
+from hasp.identity.v1.invocation_service_pb2_grpc import add_InvocationServiceServicer_to_server
 from hasp.identity.v1.organization_service_pb2_grpc import add_OrganizationServiceServicer_to_server
 from hasp.watch.v1 import watch_service_pb2
 from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
@@ -26,6 +23,7 @@ from services.identity.servicer.agents import AgentServicer
 from services.identity.servicer.api_keys import ApiKeyServicer
 from services.identity.servicer.authentication import AuthenticationServicer
 from services.identity.servicer.credentials import CredentialServicer
+from services.identity.servicer.invocations import InvocationServicer
 from services.identity.servicer.organizations import OrganizationServicer
 from services.identity.usecases.identity import Identity
 
@@ -55,4 +53,4 @@ def register(server: Server, identity: Identity) -> None:
     server.add(add_WatchServiceServicer_to_server, WatchServicer(identity.changes))
     server.add(add_AgentServiceServicer_to_server, AgentServicer(identity.agents))
     server.add(add_CredentialServiceServicer_to_server, CredentialServicer(identity.credentials, clock))
-    server.add_unimplemented(add_InvocationServiceServicer_to_server, InvocationServiceServicer)
+    server.add(add_InvocationServiceServicer_to_server, InvocationServicer(identity.invocations))

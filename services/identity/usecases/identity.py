@@ -14,6 +14,7 @@ from services.identity.usecases.agents import Agents
 from services.identity.usecases.api_keys import ApiKeys
 from services.identity.usecases.authentication import Authentication, Uses
 from services.identity.usecases.credentials import Credentials
+from services.identity.usecases.invocations import Invocations
 from services.identity.usecases.organizations import Organizations
 from services.identity.usecases.revocation import Revocation
 
@@ -32,8 +33,9 @@ class Identity:
         revocation = Revocation(clock, trail, self.changes)
         self.agents = Agents(db, clock, trail, self.changes, revocation)
         self.credentials = Credentials(db, clock, peppers, trail, self.changes, revocation)
+        self.invocations = Invocations(db, clock)
 
     @property
     def background(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """What runs beside the calls until the process ends."""
-        return (self.changes.run, self.answers.run, self.uses.run)
+        return (self.changes.run, self.answers.run, self.uses.run, self.invocations.run)

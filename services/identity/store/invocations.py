@@ -1,0 +1,274 @@
+"""Invocations: the hot statements. Those of a batch run over all organizations, on the pool without tenancy.
+
+A batch reads under locks, decides, and writes, in one transaction of two round trips. The credentials' rows are locked first,
+in the order of organization and id, as a revocation does; what is counted is counted by later statements, which see whatever
+was committed while the locks were waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString, TypeVar, cast
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
+
+from services.chassis.access import OrgId
+from services.chassis.database import Database, Tx
+from services.chassis.outbox import INSERT_OWED, Owed, owed_parameters
+from services.identity.domain.actions import DelegatingUser
+from services.identity.domain.invocations import (
+    COUNTED,
+    CredentialRef,
+    GrantRef,
+    Invocation,
+    Link,
+    Meter,
+    Standing,
+    Status,
+    Used,
+)
+
+Connection = AsyncConnection[TupleRow]
+F = TypeVar("F")
+R = TypeVar("R")
+InvocationRef = tuple[OrgId, str]
+
+_ATTEMPTS = 3
+
+_GUARD: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
+
+_CHAINS: LiteralString = """
+SELECT asked.number, above.org_id, above.id, above.agent_id, above.delegating_user_id, above.delegation_path, above.chain_depth,
+    above.max_concurrent_invocations, above.granted_scopes, above.covered_by
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (org_id, id, number)
+JOIN credentials own ON own.org_id = asked.org_id AND own.id = asked.id
+JOIN credentials above ON above.org_id = own.org_id AND above.id = ANY (own.delegation_path)
+ORDER BY asked.number, above.chain_depth
+"""
+_LOCK: LiteralString = """
+SELECT c.org_id, c.id, c.revoked_at, c.expires_at, u.id, u.email, u.role
+FROM unnest(%s::text[], %s::text[]) AS asked (org_id, id)
+JOIN credentials c ON c.org_id = asked.org_id AND c.id = asked.id
+JOIN users u ON u.org_id = c.org_id AND u.id = c.delegating_user_id
+ORDER BY c.org_id, c.id FOR NO KEY UPDATE OF c
+"""
+# One look into the index for each, whatever the planner believes of the table's size.
+_RUNNING: LiteralString = """
+SELECT asked.org_id, asked.id, found.running FROM unnest(%s::text[], %s::text[]) AS asked (org_id, id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS running FROM invocations i
+    WHERE i.org_id = asked.org_id AND i.credential_id = asked.id AND i.status = 'authorized' AND i.expires_at > %s
+) AS found
+"""
+_USED: LiteralString = """
+SELECT asked.org_id, asked.id, asked.grant_no, found.uses, found.oldest
+FROM unnest(%s::text[], %s::text[], %s::smallint[]) AS asked (org_id, id, grant_no)
+CROSS JOIN LATERAL (
+    SELECT sum(g.uses) AS uses, min(g.minute) AS oldest FROM grant_uses g
+    WHERE g.org_id = asked.org_id AND g.credential_id = asked.id AND g.grant_no = asked.grant_no AND g.minute > %s
+) AS found WHERE found.uses > 0
+"""
+_AUTHORIZE: LiteralString = """
+INSERT INTO invocations (org_id, id, credential_id, grant_no, status, created_at, expires_at)
+SELECT org_id, id, credential_id, grant_no, 'authorized', created_at, expires_at
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::smallint[], %s::timestamptz[], %s::timestamptz[])
+    AS admitted (org_id, id, credential_id, grant_no, created_at, expires_at)
+"""
+_USE: LiteralString = """
+INSERT INTO grant_uses AS kept (org_id, credential_id, grant_no, minute, uses)
+SELECT org_id, credential_id, grant_no, %s, uses
+FROM unnest(%s::text[], %s::text[], %s::smallint[], %s::integer[]) AS admitted (org_id, credential_id, grant_no, uses)
+ON CONFLICT (org_id, credential_id, grant_no, minute) DO UPDATE SET uses = kept.uses + excluded.uses
+"""
+_FIND: LiteralString = """
+SELECT i.org_id, i.id, i.credential_id, i.grant_no, i.status, i.outcome, i.created_at, i.expires_at, i.ended_at, u.id, u.email, u.role
+FROM unnest(%s::text[], %s::text[]) AS asked (org_id, id)
+JOIN invocations i ON i.org_id = asked.org_id AND i.id = asked.id
+JOIN credentials c ON c.org_id = i.org_id AND c.id = i.credential_id
+JOIN users u ON u.org_id = c.org_id AND u.id = c.delegating_user_id
+"""
+_LOCK_INVOCATIONS: LiteralString = _FIND + " ORDER BY i.org_id, i.id FOR NO KEY UPDATE OF i"
+_END: LiteralString = """
+UPDATE invocations i SET status = ended.status, outcome = ended.outcome, ended_at = ended.ended_at
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[]) AS ended (org_id, id, status, outcome, ended_at)
+WHERE i.org_id = ended.org_id AND i.id = ended.id
+"""
+# What somebody else has locked is being completed, cancelled, or swept by another replica.
+_OVERDUE: LiteralString = """
+SELECT i.org_id, i.id, i.credential_id, i.grant_no, i.status, i.outcome, i.created_at, i.expires_at, i.ended_at,
+    c.delegating_user_id, c.delegation_path
+FROM invocations i JOIN credentials c ON c.org_id = i.org_id AND c.id = i.credential_id
+WHERE i.status = 'authorized' AND i.expires_at <= %s
+ORDER BY i.expires_at LIMIT %s FOR NO KEY UPDATE OF i SKIP LOCKED
+"""
+_PRUNE: LiteralString = """
+DELETE FROM invocations USING (
+    SELECT org_id, id FROM invocations WHERE ended_at < %s ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED
+) AS old WHERE invocations.org_id = old.org_id AND invocations.id = old.id
+"""
+_PRUNE_USES: LiteralString = "DELETE FROM grant_uses WHERE minute < %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    invocation: Invocation
+    user: DelegatingUser
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """How credentials stand, and what runs and was used under them, while nobody else can change it."""
+
+    standings: dict[CredentialRef, Standing]
+    running: dict[CredentialRef, int]
+    used: dict[GrantRef, Used]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    invocation: Invocation
+    user_id: str
+    delegation_path: Sequence[str]
+
+
+async def in_one_transaction(
+    db: Database, read: Callable[[Connection], Awaitable[F]], write: Callable[[Connection, F], Awaitable[R]]
+) -> R:
+    """What `write` makes of what `read` found and locked.
+
+    Begun anew while nothing is written: the pooled connections of a restarted server are all dead, and a circle of locks has one loser.
+    """
+    for attempt in range(_ATTEMPTS):
+        writing = False
+        try:
+            async with db.hot.connection() as connection, connection.pipeline(), connection.transaction():
+                await guard(connection)
+                found = await read(connection)
+                writing = True
+                return await write(connection, found)
+        except PoolTimeout:
+            raise
+        except OperationalError:
+            if writing or attempt == _ATTEMPTS - 1:
+                raise
+            await db.hot.check()
+    raise AssertionError("an attempt neither succeeded nor failed")
+
+
+async def guard(connection: Connection) -> None:
+    """Let the database end this transaction when its process falls silent: it must not keep others from the rows, nor from revoking them."""
+    await connection.execute(_GUARD)
+
+
+async def driver_of(tx: Tx) -> Connection:
+    """The connection below `tx`, for the statements of this module."""
+    return cast("Connection", (await tx.get_raw_connection()).driver_connection)
+
+
+async def chains(connection: Connection, refs: Sequence[CredentialRef]) -> list[list[Link]]:
+    """For each credential the chain from the root of its delegation to itself; an empty one where there is no such credential."""
+    found: list[list[Link]] = [[] for _ in refs]
+    async for number, *columns in await connection.execute(_CHAINS, _columns(refs, 2)):
+        found[number - 1].append(Link(*columns))
+    return found
+
+
+async def lock(
+    connection: Connection, refs: Collection[CredentialRef], meters: Collection[Meter], now: datetime
+) -> Locked:
+    """Lock the credentials, and those that the meters belong to. `now` is from before the locks, and can only have too much counted."""
+    grants = sorted({meter.grant for meter in meters})
+    ids = sorted({*refs, *(grant[:2] for grant in grants)})
+    locking = await connection.execute(_LOCK, _columns(ids, 2))
+    counting = await connection.execute(_RUNNING, (*_columns(refs, 2), now))
+    metering = await connection.execute(_USED, (*_columns(grants, 3), now - COUNTED)) if grants else None
+    return Locked(
+        standings={row[:2]: Standing(row[2], row[3], DelegatingUser(*row[4:])) for row in await locking.fetchall()},
+        running={row[:2]: row[2] for row in await counting.fetchall()},
+        used={} if metering is None else {row[:3]: Used(row[3], row[4]) for row in await metering.fetchall()},
+    )
+
+
+async def authorize(
+    connection: Connection, admitted: Sequence[Invocation], uses: Mapping[GrantRef, int], *, minute: datetime
+) -> None:
+    """Write what was admitted, and count the uses of metered grants in `minute`. The credentials must be locked."""
+    if not admitted:
+        return
+    columns = (
+        [each.org_id for each in admitted],
+        [each.id for each in admitted],
+        [each.credential_id for each in admitted],
+        [each.grant_no for each in admitted],
+        [each.created_at for each in admitted],
+        [each.expires_at for each in admitted],
+    )
+    await connection.execute(_AUTHORIZE, columns)
+    if uses:
+        await connection.execute(_USE, (minute, *_columns(uses, 3), list(uses.values())))
+
+
+async def find(
+    connection: Connection, refs: Collection[InvocationRef], *, lock: bool = False
+) -> dict[InvocationRef, Found]:
+    """Those of the invocations that exist; nobody else ends one that is locked."""
+    cursor = await connection.execute(_LOCK_INVOCATIONS if lock else _FIND, _columns(refs, 2))
+    return {row[:2]: _found(row) for row in await cursor.fetchall()}
+
+
+async def end(connection: Connection, ended: Sequence[Invocation]) -> None:
+    """Write how the invocations ended, which must be locked."""
+    if not ended:
+        return
+    columns = (
+        [each.org_id for each in ended],
+        [each.id for each in ended],
+        [each.status for each in ended],
+        [each.outcome for each in ended],
+        [each.ended_at for each in ended],
+    )
+    await connection.execute(_END, columns)
+
+
+async def owe(connection: Connection, messages: Sequence[Owed]) -> None:
+    """As outbox.enqueue, for a batch."""
+    if messages:
+        await connection.execute(INSERT_OWED, owed_parameters(messages))
+
+
+async def overdue(connection: Connection, *, now: datetime, limit: int) -> list[Overdue]:
+    """Invocations that nobody completed in time, locked; those that are locked already are somebody else's."""
+    cursor = await connection.execute(_OVERDUE, (now, limit))
+    return [Overdue(_invocation(row[:9]), *row[9:]) for row in await cursor.fetchall()]
+
+
+async def prune(connection: Connection, *, ended_before: datetime, limit: int) -> int:
+    """Forget invocations that ended before; how many."""
+    return (await connection.execute(_PRUNE, (ended_before, limit))).rowcount
+
+
+async def prune_uses(connection: Connection, *, before: datetime) -> None:
+    """Forget what no rate counts any more."""
+    await connection.execute(_PRUNE_USES, (before,))
+
+
+def _columns(rows: Iterable[Sequence[object]], number: int) -> list[list[object]]:
+    """The rows as that many arrays."""
+    columns: list[list[object]] = [[] for _ in range(number)]
+    for row in rows:
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    return columns
+
+
+def _invocation(row: Sequence[Any]) -> Invocation:
+    org_id, id_, credential_id, grant_no, status, *rest = row
+    return Invocation(org_id, id_, credential_id, grant_no, Status(status), *rest)
+
+
+def _found(row: Sequence[Any]) -> Found:
+    return Found(_invocation(row[:9]), DelegatingUser(*row[9:]))

@@ -1,0 +1,65 @@
+"""Judging in batches: what waited while the last commit was in flight is judged in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from services.chassis.access import OrgId
+from services.chassis.batching import Batcher
+from services.chassis.database import BeforeCommit, Database, before_commit
+from services.identity.store import invocations as store
+from services.identity.store.invocations import Connection
+
+T = TypeVar("T")
+F = TypeVar("F")
+R = TypeVar("R")
+
+
+class Judge(Generic[T, F, R]):
+    """`read` locks what the items are about; `write` decides on each, in order, and writes; a result that is an exception is its own caller's alone.
+
+    Batches run outside of any call: an item brings along what it has to know of its caller.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        read: Callable[[Connection, Sequence[T]], Awaitable[F]],
+        write: Callable[[Connection, Sequence[T], F], Awaitable[Sequence[R | Exception]]],
+    ) -> None:
+        self._db = db
+        self._read = read
+        self._write = write
+        self._batches: Batcher[T, R] = Batcher(self._run)
+
+    async def submit(self, org_id: OrgId, item: T) -> R:
+        """What was decided on the item; it is committed."""
+        claim = before_commit.get()
+        return await (self._batches.submit(item) if claim is None else self._alone(org_id, item, claim))
+
+    async def _run(self, items: Sequence[T]) -> Sequence[R | Exception]:
+        return await store.in_one_transaction(
+            self._db,
+            lambda connection: self._read(connection, items),
+            lambda connection, found: self._write(connection, items, found),
+        )
+
+    async def _alone(self, org_id: OrgId, item: T, claim: BeforeCommit) -> R:
+        """By itself, so that the Idempotency-Key is applied by the commit that makes the effect.
+
+        A refusal has none, though it writes its audit event: one that may be tried again must find the key free.
+        """
+        unclaimed = before_commit.set(None)
+        try:
+            async with self._db.transaction(org_id) as tx:
+                connection = await store.driver_of(tx)
+                await store.guard(connection)
+                (result,) = await self._write(connection, [item], await self._read(connection, [item]))
+                if not isinstance(result, Exception):
+                    await claim(tx)
+        finally:
+            before_commit.reset(unclaimed)
+        if isinstance(result, Exception):
+            raise result
+        return result
