@@ -10,6 +10,7 @@ from typing import Any
 from services.chassis.access import OrgId
 from services.chassis.errors import ValidationFailed
 from services.chassis.timestamps import parse_iso
+from services.identity.domain.agents import Agent
 from services.identity.domain.errors import ExpiryExceedsParent, ExpiryInPast, InvalidScopeType
 
 MAX_CHAIN_DEPTH = 3
@@ -61,26 +62,6 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
-    """What the agent's registration says of its credentials."""
-
-    default_expiry_hours: int
-    default_revocation_policy: str
-    allowed_scope_types: Sequence[str] | None
-    archived_at: datetime | None
-
-    def check_permits(self, scope_types: Sequence[str]) -> None:
-        """Raises InvalidScopeType naming the first grant of a type that the agent may not carry."""
-        if self.allowed_scope_types is None:
-            return
-        for index, scope_type in enumerate(scope_types):
-            if scope_type not in self.allowed_scope_types:
-                raise InvalidScopeType(
-                    param=f"granted_scopes[{index}].type", message="The agent may not carry this scope type."
-                )
-
-
-@dataclass(frozen=True, slots=True)
 class WantedCredential:
     """What a new credential shall be. None leaves the choice to the agent's defaults, or to the delegating credential."""
 
@@ -108,11 +89,20 @@ def expiry_of(text: str | None, now: datetime) -> datetime | None:
     return expires_at
 
 
-def lifetime(wanted: datetime | None, issuer: Issuer, parent: Credential | None, now: datetime) -> datetime:
+def lifetime(wanted: datetime | None, agent: Agent, parent: Credential | None, now: datetime) -> datetime:
     """When the new credential ends: as wanted, else by the agent's default, and never after its parent. Raises ExpiryExceedsParent."""
     if wanted is None:
-        ends = now + timedelta(hours=issuer.default_expiry_hours)
+        ends = now + timedelta(hours=agent.default_expiry_hours)
         return ends if parent is None else min(ends, parent.expires_at)
     if parent is not None and wanted > parent.expires_at:
         raise ExpiryExceedsParent
     return wanted
+
+
+def check_types(agent: Agent, scope_types: Sequence[str]) -> None:
+    """Raises InvalidScopeType naming the first grant of a type that the agent may not carry."""
+    for index, scope_type in enumerate(scope_types):
+        if not agent.permits([scope_type]):
+            raise InvalidScopeType(
+                param=f"granted_scopes[{index}].type", message="The agent may not carry this scope type."
+            )

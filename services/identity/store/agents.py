@@ -57,6 +57,11 @@ async def lock(tx: Tx, org_id: OrgId, agent_id: str) -> Agent | None:
     return await _find(tx, org_id, agent_id, lock=True)
 
 
+async def hold(tx: Tx, org_id: OrgId, agent_id: str) -> Agent | None:
+    """The agent, which is neither changed nor archived before the transaction ends."""
+    return await _find(tx, org_id, agent_id, lock=False, hold=True)
+
+
 async def change(tx: Tx, agent: Agent, fields: Mapping[str, Any]) -> None:
     """Raises AgentNameTaken when the agent would be the second active one of its name."""
     statement = update(agents).where(agents.c.org_id == agent.org_id, agents.c.id == agent.id).values(fields)
@@ -78,9 +83,11 @@ async def scope_types_in_force(tx: Tx, agent: Agent, now: datetime) -> Mapping[s
     return {row.id: row.scope_types for row in rows}
 
 
-async def _find(tx: Tx, org_id: OrgId, agent_id: str, *, lock: bool) -> Agent | None:
+async def _find(tx: Tx, org_id: OrgId, agent_id: str, *, lock: bool, hold: bool = False) -> Agent | None:
     statement = select(agents).where(agents.c.org_id == org_id, agents.c.id == agent_id)
-    row = (await tx.execute(statement.with_for_update() if lock else statement)).mappings().one_or_none()
+    if lock or hold:
+        statement = statement.with_for_update(read=hold)
+    row = (await tx.execute(statement)).mappings().one_or_none()
     return Agent(**row) if row is not None else None
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, and_, insert, literal, select, text, updat
 
 from services.chassis.access import OrgId
 from services.chassis.database import Tx
-from services.identity.domain.credentials import Credential, Issuer
+from services.identity.domain.credentials import Credential
 from services.identity.domain.tokens import TokenHash
-from services.identity.store.tables import agents, credentials, invocations, tokens
+from services.identity.store.tables import credentials, invocations, tokens
 
 # The whole tree below some credentials, themselves included; those of it that are in force, locked in the order in
 # which an authorization locks too.
@@ -42,24 +42,6 @@ async def add(tx: Tx, credential: Credential, token: TokenHash) -> None:
             principal_id=credential.id,
         )
     )
-
-
-async def hold_issuer(tx: Tx, org_id: OrgId, agent_id: str) -> Issuer | None:
-    """The agent as its credentials see it. It is neither changed nor archived before the transaction ends."""
-    columns = (
-        agents.c.default_expiry_hours,
-        agents.c.default_revocation_policy,
-        agents.c.allowed_scope_types,
-        agents.c.archived_at,
-    )
-    statement = select(*columns).where(agents.c.org_id == org_id, agents.c.id == agent_id).with_for_update(read=True)
-    row = (await tx.execute(statement)).mappings().one_or_none()
-    return None if row is None else Issuer(**row)
-
-
-async def agent_exists(tx: Tx, org_id: OrgId, agent_id: str) -> bool:
-    statement = select(agents.c.id).where(agents.c.org_id == org_id, agents.c.id == agent_id)
-    return (await tx.execute(statement)).first() is not None
 
 
 async def get(tx: Tx, org_id: OrgId, credential_id: str) -> Credential | None:

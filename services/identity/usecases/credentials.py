@@ -14,16 +14,18 @@ from services.chassis.timestamps import iso
 from services.chassis.ulids import is_ulid, new_ulid
 from services.chassis.watch import ChangeLog
 from services.identity.domain import containment, delegation
+from services.identity.domain.agents import Agent
 from services.identity.domain.credentials import (
     DEFAULT_CONCURRENCY,
     Credential,
-    Issuer,
     WantedCredential,
+    check_types,
     lifetime,
 )
 from services.identity.domain.errors import AgentArchived
 from services.identity.domain.grants import Grant, parse_grants, tool_ids
 from services.identity.domain.tokens import Peppers, Token
+from services.identity.store import agents
 from services.identity.store import credentials as store
 from services.identity.usecases.revocation import Revocation
 
@@ -79,11 +81,11 @@ class Credentials:
             authority = _Authority(grants)
             if caller.kind == "agent":
                 authority = await self._delegated(tx, caller, agent_id, wanted, grants)
-            issuer = await self._issuer(tx, caller.org_id, agent_id)
-            issuer.check_permits([grant.type for grant in grants])
+            agent = await self._agent(tx, caller.org_id, agent_id)
+            check_types(agent, [grant.type for grant in grants])
             if authority.parent is not None:
                 await self._hold(tx, authority.parent)
-            issued = self._make(caller, agent_id, wanted, issuer, authority)
+            issued = self._make(caller, agent, wanted, authority)
             await store.add(tx, issued.credential, self._peppers.hash(issued.token))
             await self._tell(tx, issued.credential)
         return issued
@@ -137,13 +139,13 @@ class Credentials:
         delegation.check_bounded(wanted, parent)
         return _Authority(grants, parent, covered_by)
 
-    async def _issuer(self, tx: Tx, org_id: OrgId, agent_id: str) -> Issuer:
-        issuer = await store.hold_issuer(tx, org_id, agent_id) if is_ulid(agent_id) else None
-        if issuer is None:
+    async def _agent(self, tx: Tx, org_id: OrgId, agent_id: str) -> Agent:
+        agent = await agents.hold(tx, org_id, agent_id) if is_ulid(agent_id) else None
+        if agent is None:
             raise _no_agent()
-        if issuer.archived_at is not None:
+        if agent.archived_at is not None:
             raise AgentArchived
-        return issuer
+        return agent
 
     async def _hold(self, tx: Tx, parent: Credential) -> None:
         """It may have been revoked since the call was authenticated; from here on it is not."""
@@ -151,7 +153,7 @@ class Credentials:
             raise InvalidApiKey
 
     async def _agent_exists(self, tx: Tx, org_id: OrgId, agent_id: str) -> None:
-        if not is_ulid(agent_id) or not await store.agent_exists(tx, org_id, agent_id):
+        if not is_ulid(agent_id) or await agents.find(tx, org_id, agent_id) is None:
             raise _no_agent()
 
     async def _get(self, tx: Tx, org_id: OrgId, agent_id: str, credential_id: str) -> Credential:
@@ -161,7 +163,7 @@ class Credentials:
         return found
 
     def _make(
-        self, caller: Principal, agent_id: str, wanted: WantedCredential, issuer: Issuer, authority: _Authority
+        self, caller: Principal, agent: Agent, wanted: WantedCredential, authority: _Authority
     ) -> IssuedCredential:
         now, parent = self._clock.now(), authority.parent
         test_mode = bool(parent.test_mode if wanted.test_mode is None and parent is not None else wanted.test_mode)
@@ -171,7 +173,7 @@ class Credentials:
         credential = Credential(
             org_id=caller.org_id,
             id=own_id,
-            agent_id=agent_id,
+            agent_id=agent.id,
             name=wanted.name,
             description=wanted.description,
             prefix=token.prefix,
@@ -184,8 +186,8 @@ class Credentials:
             parent_id=None if parent is None else parent.id,
             delegation_path=[*((caller.user_id,) if parent is None else parent.delegation_path), own_id],
             chain_depth=0 if parent is None else parent.chain_depth + 1,
-            expires_at=lifetime(wanted.expires_at, issuer, parent, now),
-            revocation_policy=wanted.revocation_policy or issuer.default_revocation_policy,
+            expires_at=lifetime(wanted.expires_at, agent, parent, now),
+            revocation_policy=wanted.revocation_policy or agent.default_revocation_policy,
             max_concurrent_invocations=min(concurrency, parent.max_concurrent_invocations) if parent else concurrency,
             test_mode=test_mode,
             created_at=now,
