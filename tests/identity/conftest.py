@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc.aio
 import pytest
 from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
 
@@ -18,6 +19,7 @@ from services.identity.domain.tokens import Peppers
 from services.identity.usecases import identity as house
 from services.identity.usecases.api_keys import Issued
 from tests.fakes import FrozenClock
+from tests.identity.serving import channel_of, serving
 from tests.postgres import DatabaseFactory
 
 CONTROL = ("control:read", "control:write")
@@ -71,3 +73,15 @@ async def alice(identity: Identity) -> Person:
 @pytest.fixture
 async def mallory(identity: Identity) -> Person:
     return await make_person(identity, "other")
+
+
+@pytest.fixture
+async def address(identity: Identity, tls_dir: Path) -> AsyncIterator[str]:
+    async with serving(identity, tls_dir) as address:
+        yield address
+
+
+@pytest.fixture
+async def edge(address: str, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async with channel_of("edge", address, tls_dir) as channel:
+        yield channel

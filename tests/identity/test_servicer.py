@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,79 +17,12 @@ from hasp.identity.v1.authentication_service_pb2_grpc import AuthenticationServi
 from hasp.identity.v1.organization_service_pb2_grpc import OrganizationServiceStub
 
 from services.chassis.authentication import RemoteAuthenticator
-from services.chassis.boundary import Boundary
-from services.chassis.channels import connect
-from services.chassis.contract import methods_of
 from services.chassis.errors import InvalidApiKey
 from services.chassis.paging import nullable
-from services.chassis.server import Server
-from services.chassis.statuses import error_info_of
-from services.chassis.tls import Tls
 from services.chassis.watching import Watch
-from services.identity import servicer
 from services.identity.domain.tokens import Format, Token
 from tests.identity.conftest import Identity, Person
-
-TIMEOUT = 5
-
-
-@asynccontextmanager
-async def serving(identity: Identity, tls_dir: Path) -> AsyncIterator[str]:
-    """Identity as its `__main__` builds it; yields its address."""
-    boundary = Boundary(
-        methods=methods_of(servicer.SERVICES),
-        authenticator=identity.authentication,
-        clock=identity.clock,
-        answers=identity.answers,
-    )
-    server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "identity"), boundary=boundary, drain=0.2)
-    servicer.register(server, identity)
-    running = asyncio.create_task(identity.changes.run())
-    await server.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        await server.stop()
-        running.cancel()
-        await asyncio.wait([running])
-
-
-@pytest.fixture
-async def address(identity: Identity, tls_dir: Path) -> AsyncIterator[str]:
-    async with serving(identity, tls_dir) as address:
-        yield address
-
-
-@asynccontextmanager
-async def channel_of(workload: str, address: str, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
-    channel = connect(address, "identity", Tls.from_dir(tls_dir, workload))
-    try:
-        yield channel
-    finally:
-        await channel.close(None)
-
-
-@pytest.fixture
-async def edge(address: str, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
-    async with channel_of("edge", address, tls_dir) as channel:
-        yield channel
-
-
-def bearing(token: str, **headers: str) -> dict[str, Any]:
-    metadata = [
-        ("authorization", f"Bearer {token}"),
-        *((key.replace("_", "-"), value) for key, value in headers.items()),
-    ]
-    return {"metadata": tuple(metadata), "timeout": TIMEOUT}
-
-
-async def refused(call: Any) -> tuple[str, str, str | None]:
-    """HTTP status, reason and param of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await call
-    info = error_info_of(failure.value)
-    assert info is not None
-    return info.metadata["http_status"], info.reason, info.metadata.get("param")
+from tests.identity.serving import TIMEOUT, bearing, channel_of, refused
 
 
 async def test_a_key_is_created_listed_and_revoked(edge: grpc.aio.Channel, alice: Person) -> None:
