@@ -34,7 +34,11 @@ def _agents() -> None:
     )
     op.execute("CREATE UNIQUE INDEX agents_active_name ON agents (org_id, lower(name)) WHERE archived_at IS NULL")
     tenant(op, "agents")
-    grant_app(op, "agents", "SELECT, INSERT, UPDATE")
+    grant_app(op, "agents", "SELECT, INSERT")
+    op.execute(
+        "GRANT UPDATE (name, description, capabilities, default_expiry_hours, default_revocation_policy,"
+        " allowed_scope_types, archived_at) ON agents TO hasp_identity"
+    )
 
 
 def _credentials() -> None:
