@@ -9,6 +9,7 @@ import pytest
 from services.chassis.access import Principal
 from services.chassis.errors import InvalidApiKey, ServiceError
 from services.identity.domain.agents import Agent
+from services.identity.domain.credentials import WantedCredential
 from services.identity.usecases.credentials import IssuedCredential
 from tests.identity.agents import TOOL, issue, make_agent, may_delegate_to, principal_of
 from tests.identity.conftest import Identity, Person
@@ -166,6 +167,4 @@ async def test_nothing_escapes_a_revocation_by_being_delegated_meanwhile(
 
 
 def wanted() -> Any:
-    from services.identity.domain.credentials import WantedCredential
-
     return WantedCredential("a credential", None, [TOOL], None, None, None, None)
