@@ -11,9 +11,9 @@ from google.protobuf.json_format import MessageToDict
 from services.chassis.errors import ResourceNotFound, ServiceError, ValidationFailed
 from services.chassis.ulids import new_ulid
 from services.identity.domain.agents import Agent, Selection, Status, WantedAgent
-from services.identity.domain.credentials import WantedCredential
 from services.identity.domain.errors import AgentArchived, AgentNameTaken, InvalidScopeType
 from services.identity.usecases.credentials import IssuedCredential
+from tests.identity.agents import issue, may_delegate_to, principal_of
 from tests.identity.conftest import Identity, Person
 
 SETTINGS: dict[str, Any] = {
@@ -33,21 +33,6 @@ async def register(identity: Identity, person: Person, **settings: Any) -> Agent
     """Each a moment after the one before."""
     identity.clock.advance(timedelta(seconds=1))
     return await identity.agents.register(person.principal, WantedAgent.of(SETTINGS | settings))
-
-
-async def issue(
-    identity: Identity, person: Person, agent: Agent, *grants: dict[str, Any], **more: Any
-) -> IssuedCredential:
-    chosen: dict[str, Any] = {
-        "name": "first",
-        "description": None,
-        "granted_scopes": grants or [READ],
-        "expires_at": None,
-        "revocation_policy": None,
-        "max_concurrent_invocations": None,
-        "test_mode": None,
-    }
-    return await identity.credentials.issue(person.principal, agent.id, WantedCredential(**chosen | more))
 
 
 async def events(identity: Identity, person: Person, action: str) -> list[tuple[str, dict[str, Any]]]:
@@ -229,10 +214,10 @@ async def test_a_list_counts_the_credentials_in_force(identity: Identity, alice:
         return [each.active_credentials for each in page.agents]
 
     assert await counts() == [0, 0]
-    soon = await issue(identity, alice, agent, expires_at=identity.clock.now() + timedelta(hours=1))
-    revoked = await issue(identity, alice, agent)
-    await issue(identity, alice, agent)
-    await issue(identity, alice, other)
+    soon = await issue(identity, alice.principal, agent, READ, expires_at=identity.clock.now() + timedelta(hours=1))
+    revoked = await issue(identity, alice.principal, agent, READ)
+    await issue(identity, alice.principal, agent, READ)
+    await issue(identity, alice.principal, other, READ)
     assert await counts() == [1, 3]
     await identity.credentials.revoke(alice.principal, agent.id, revoked.credential.id, None)
     assert await counts() == [1, 2]
@@ -427,9 +412,9 @@ async def test_patches_of_one_field_at_once_follow_one_another(identity: Identit
 
 async def test_what_a_narrowed_list_leaves_outside_is_named_and_stays_valid(identity: Identity, alice: Person) -> None:
     agent = await register(identity, alice)
-    reader = await issue(identity, alice, agent, READ)
+    reader = await issue(identity, alice.principal, agent, READ)
     identity.clock.advance(timedelta(seconds=1))
-    writer = await issue(identity, alice, agent, READ, WRITE)
+    writer = await issue(identity, alice.principal, agent, READ, WRITE)
     identity.clock.advance(timedelta(seconds=1))
     both = [reader.credential.id, writer.credential.id]
 
@@ -444,7 +429,7 @@ async def test_what_a_narrowed_list_leaves_outside_is_named_and_stays_valid(iden
     for issued in (reader, writer):
         assert (await identity.authentication.authenticate(issued.token)).id == issued.credential.id
     with pytest.raises(InvalidScopeType):
-        await issue(identity, alice, agent, READ)
+        await issue(identity, alice.principal, agent, READ)
     await identity.credentials.revoke(alice.principal, agent.id, reader.credential.id, None)
     assert await outside() == both[1:]
     identity.clock.advance(timedelta(hours=8))
@@ -460,13 +445,11 @@ async def test_archiving_ends_what_the_agent_holds_and_what_was_delegated_from_i
 ) -> None:
     agent = await register(identity, alice)
     child = await register(identity, alice, name="Child")
-    delegate = {"type": "agent.delegate", "to_agent_id": child.id}
-    drained = await issue(identity, alice, agent, READ, delegate, revocation_policy="drain")
+    drained = await issue(identity, alice.principal, agent, READ, may_delegate_to(child), revocation_policy="drain")
     identity.clock.advance(timedelta(seconds=1))
-    killed = await issue(identity, alice, agent, revocation_policy="kill")
-    parent = Person(await identity.authentication.authenticate(drained.token), drained.token)
-    delegated = await issue(identity, parent, child, READ)
-    own = await issue(identity, alice, child)
+    killed = await issue(identity, alice.principal, agent, READ, revocation_policy="kill")
+    delegated = await issue(identity, await principal_of(identity, drained), child, READ)
+    own = await issue(identity, alice.principal, child, READ)
     archived = await identity.agents.archive(alice.principal, agent.id)
     ended = sorted(issued.credential.id for issued in (drained, killed, delegated))
     assert list(archived.revoked_credential_ids) == ended
@@ -486,12 +469,12 @@ async def test_an_archived_agent_gets_no_credential(identity: Identity, alice: P
     agent = await register(identity, alice)
     await identity.agents.archive(alice.principal, agent.id)
     with pytest.raises(AgentArchived):
-        await issue(identity, alice, agent)
+        await issue(identity, alice.principal, agent, READ)
 
 
 async def test_archiving_an_archived_agent_changes_nothing(identity: Identity, alice: Person) -> None:
     agent = await register(identity, alice)
-    await issue(identity, alice, agent)
+    await issue(identity, alice.principal, agent, READ)
     first = await identity.agents.archive(alice.principal, agent.id)
     identity.clock.advance(timedelta(hours=1))
     again = await identity.agents.archive(alice.principal, agent.id)
@@ -503,7 +486,7 @@ async def test_a_reactivated_agent_gets_credentials_and_none_of_the_old_ones_bac
     identity: Identity, alice: Person
 ) -> None:
     agent = await register(identity, alice)
-    issued = await issue(identity, alice, agent)
+    issued = await issue(identity, alice.principal, agent, READ)
     await identity.agents.archive(alice.principal, agent.id)
     assert await identity.agents.reactivate(alice.principal, agent.id) == agent
     assert await identity.agents.get(alice.principal, agent.id) == agent
@@ -512,13 +495,13 @@ async def test_a_reactivated_agent_gets_credentials_and_none_of_the_old_ones_bac
     (listed,) = (await identity.agents.page(alice.principal, Selection())).agents
     assert listed.active_credentials == 0
     assert await events(identity, alice, "agent.reactivated") == [(agent.id, {})]
-    fresh = await issue(identity, alice, agent)
+    fresh = await issue(identity, alice.principal, agent, READ)
     assert (await identity.authentication.authenticate(fresh.token)).id == fresh.credential.id
 
 
 async def test_reactivating_an_active_agent_changes_nothing(identity: Identity, alice: Person) -> None:
     agent = await register(identity, alice)
-    issued = await issue(identity, alice, agent)
+    issued = await issue(identity, alice.principal, agent, READ)
     assert await identity.agents.reactivate(alice.principal, agent.id) == agent
     assert (await identity.authentication.authenticate(issued.token)).id == issued.credential.id
     assert await events(identity, alice, "agent.reactivated") == []
@@ -551,7 +534,7 @@ async def test_of_agents_of_one_name_one_is_reactivated_whoever_races(identity: 
 
 async def test_of_many_archivings_at_once_one_ends_the_credentials(identity: Identity, alice: Person) -> None:
     agent = await register(identity, alice)
-    issued = await issue(identity, alice, agent)
+    issued = await issue(identity, alice.principal, agent, READ)
     answers = await asyncio.gather(*(identity.agents.archive(alice.principal, agent.id) for _ in range(6)))
     assert sorted(list(answer.revoked_credential_ids) for answer in answers) == [[]] * 5 + [[issued.credential.id]]
     assert len(await events(identity, alice, "agent.archived")) == 1
@@ -563,7 +546,7 @@ async def test_a_credential_issued_while_the_agent_is_archived_is_refused_or_end
     for number in range(5):
         agent = await register(identity, alice, name=f"Agent {number}")
         *issuing, archived = await asyncio.gather(
-            *(issue(identity, alice, agent) for _ in range(4)),
+            *(issue(identity, alice.principal, agent, READ) for _ in range(4)),
             identity.agents.archive(alice.principal, agent.id),
             return_exceptions=True,
         )
