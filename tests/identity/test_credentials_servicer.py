@@ -232,3 +232,12 @@ async def test_the_other_services_never_hear_of_what_drains(
             authentication_pb.AuthenticateRequest(token=issued.token), timeout=TIMEOUT
         )
         assert (await refused(call))[:2] == ("401", "INVALID_API_KEY")
+
+
+async def test_moments_are_shown_to_the_second_and_never_too_late(
+    edge: grpc.aio.Channel, identity: Identity, alice: Person, agent: Agent
+) -> None:
+    at = identity.clock.now()
+    identity.clock.advance(timedelta(milliseconds=999))
+    made = (await CredentialServiceStub(edge).IssueCredential(wanted(agent), **bearing(alice.token))).data.credential
+    assert (made.created_at, made.expires_at) == (iso(at), iso(at + timedelta(hours=8)))

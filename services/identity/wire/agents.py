@@ -8,10 +8,9 @@ from google.protobuf.struct_pb2 import ListValue, Value
 from hasp.identity.v1 import agent_service_pb2 as pb
 
 from services.chassis.paging import nullable
-from services.chassis.timestamps import iso
 from services.identity.domain.agents import Agent, Counted, Selection, Status, WantedAgent
 from services.identity.usecases.agents import Archived
-from services.identity.wire.values import plain_value
+from services.identity.wire.values import plain_value, second
 
 
 def wanted(request: pb.RegisterAgentRequest) -> WantedAgent:
@@ -44,7 +43,7 @@ def agent(agent: Agent) -> pb.Agent:
         allowed_scope_types=_list_or_null(agent.allowed_scope_types),
         description=nullable(agent.description),
         status=agent.status,
-        created_at=iso(agent.created_at),
+        created_at=second(agent.created_at),
     )
 
 
@@ -64,7 +63,7 @@ def summary(counted: Counted) -> pb.AgentSummary:
         capabilities=agent.capabilities,
         status=agent.status,
         active_credential_count=counted.active_credentials,
-        created_at=iso(agent.created_at),
+        created_at=second(agent.created_at),
     )
 
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from hasp.identity.v1 import credential_service_pb2 as pb
 
 from services.chassis.paging import nullable
-from services.chassis.timestamps import iso
 from services.identity.domain import texts
 from services.identity.domain.credentials import Credential, WantedCredential, expiry_of
-from services.identity.wire.values import moment, plain, struct
+from services.identity.wire.values import moment, plain, second, struct
 
 
 def wanted(request: pb.IssueCredentialRequest, now: datetime) -> WantedCredential:
@@ -42,11 +41,11 @@ def credential(credential: Credential, now: datetime) -> pb.Credential:
         parent_credential_id=nullable(credential.parent_id),
         delegation_path=credential.delegation_path,
         chain_depth=credential.chain_depth,
-        expires_at=iso(credential.expires_at),
+        expires_at=second(credential.expires_at),
         revocation_policy=credential.revocation_policy,
         max_concurrent_invocations=credential.max_concurrent_invocations,
         status=credential.status(now),
-        created_at=iso(credential.created_at),
+        created_at=second(credential.created_at),
         revoked_at=moment(credential.revoked_at),
         last_used_at=moment(credential.last_used_at),
         revocation_reason=nullable(credential.revocation_reason),

@@ -6,9 +6,8 @@ from google.protobuf.struct_pb2 import Value
 from hasp.identity.v1 import invocation_service_pb2 as pb
 
 from services.chassis.paging import nullable
-from services.chassis.timestamps import iso
 from services.identity.usecases.invocations import Permitted
-from services.identity.wire.values import struct
+from services.identity.wire.values import second, struct
 
 
 def invocation(permitted: Permitted) -> pb.Invocation:
@@ -18,6 +17,6 @@ def invocation(permitted: Permitted) -> pb.Invocation:
         status=known.status,
         matched_grant=struct(permitted.matched_grant),
         filters=nullable(None) if filters is None else Value(struct_value=struct(filters)),
-        expires_at=iso(known.expires_at),
+        expires_at=second(known.expires_at),
         outcome=nullable(known.outcome),
     )

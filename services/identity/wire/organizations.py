@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hasp.identity.v1 import organization_service_pb2 as pb
 
-from services.chassis.timestamps import iso
 from services.identity.domain.organizations import Organization, User
+from services.identity.wire.values import second
 
 
 def organization(organization: Organization) -> pb.Organization:
@@ -13,7 +13,7 @@ def organization(organization: Organization) -> pb.Organization:
         id=organization.org_id,
         name=organization.name,
         plan=organization.plan,
-        created_at=iso(organization.created_at),
+        created_at=second(organization.created_at),
     )
 
 
@@ -24,5 +24,5 @@ def user(user: User) -> pb.User:
         email=user.email,
         name=user.name,
         role=user.role,
-        created_at=iso(user.created_at),
+        created_at=second(user.created_at),
     )

@@ -13,9 +13,14 @@ from services.chassis.paging import nullable
 from services.chassis.timestamps import iso
 
 
+def second(at: datetime) -> str:
+    """ISO 8601 to the second, as the founding documents print it. Rounded down: no expiry reads later than it is."""
+    return iso(at.replace(microsecond=0))
+
+
 def moment(at: datetime | None) -> Value:
-    """ISO 8601, or null."""
-    return nullable(None if at is None else iso(at))
+    """As `second`, or null."""
+    return nullable(None if at is None else second(at))
 
 
 def struct(values: Mapping[str, object]) -> Struct:
