@@ -25,9 +25,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from services.identity.domain.constraints import MOST_COMPARISONS, Effort, TooMuchEffort, pieces, scalar
+from services.identity.domain.constraints import Effort, TooMuchEffort, pieces, scalar
 from services.identity.domain.errors import ScopeExceedsParent
 from services.identity.domain.grants import DataRead, DataWrite, Delegate, Escalate, Grant, ToolInvoke
+
+MOST_COMPARISONS = 10_000
 
 
 def covering(parent: Sequence[Grant], child: Sequence[Grant], *, user_id: str) -> list[int]:
