@@ -36,10 +36,12 @@ Connection = AsyncConnection[TupleRow]
 F = TypeVar("F")
 R = TypeVar("R")
 InvocationRef = tuple[OrgId, str]
+Reply = Callable[[], Awaitable[R]]
+"""What was asked, to be read once it has arrived: several statements are one round trip."""
 
 _ATTEMPTS = 3
 
-_GUARD: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
+_GUARD: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = '1s'"
 
 _CHAINS: LiteralString = """
 SELECT asked.number, above.org_id, above.id, above.agent_id, above.delegating_user_id, above.delegation_path, above.chain_depth,
@@ -136,18 +138,27 @@ class Overdue:
 
 
 async def in_one_transaction(
-    db: Database, read: Callable[[Connection], Awaitable[F]], write: Callable[[Connection, F], Awaitable[R]]
+    db: Database,
+    ask: Callable[[Connection], Awaitable[Reply[F]]],
+    write: Callable[[Connection, F], Awaitable[R]],
 ) -> R:
-    """What `write` makes of what `read` found and locked.
+    """What `write` makes of what `ask` found and locked.
 
     Begun anew while nothing is written: the pooled connections of a restarted server are all dead, and a circle of locks has one loser.
     """
     for attempt in range(_ATTEMPTS):
         writing = False
         try:
-            async with db.hot.connection() as connection, connection.pipeline(), connection.transaction():
+            async with (
+                db.hot.connection() as connection,
+                connection.pipeline() as pipeline,
+                connection.transaction(),
+            ):
                 await guard(connection)
-                found = await read(connection)
+                reply = await ask(connection)
+                # Not only a flush: without it the server waits for more of a command and no session is idle.
+                await pipeline.sync()
+                found = await reply()
                 writing = True
                 return await write(connection, found)
         except PoolTimeout:
@@ -179,18 +190,22 @@ async def chains(connection: Connection, refs: Sequence[CredentialRef]) -> list[
 
 async def lock(
     connection: Connection, refs: Collection[CredentialRef], meters: Collection[Meter], now: datetime
-) -> Locked:
+) -> Reply[Locked]:
     """Lock the credentials, and those that the meters belong to. `now` is from before the locks, and can only have too much counted."""
     grants = sorted({meter.grant for meter in meters})
     ids = sorted({*refs, *(grant[:2] for grant in grants)})
     locking = await connection.execute(_LOCK, _columns(ids, 2))
     counting = await connection.execute(_RUNNING, (*_columns(refs, 2), now))
     metering = await connection.execute(_USED, (*_columns(grants, 3), now - COUNTED)) if grants else None
-    return Locked(
-        standings={row[:2]: Standing(row[2], row[3], DelegatingUser(*row[4:])) for row in await locking.fetchall()},
-        running={row[:2]: row[2] for row in await counting.fetchall()},
-        used={} if metering is None else {row[:3]: Used(row[3], row[4]) for row in await metering.fetchall()},
-    )
+
+    async def read() -> Locked:
+        return Locked(
+            standings={row[:2]: Standing(row[2], row[3], DelegatingUser(*row[4:])) for row in await locking.fetchall()},
+            running={row[:2]: row[2] for row in await counting.fetchall()},
+            used={} if metering is None else {row[:3]: Used(row[3], row[4]) for row in await metering.fetchall()},
+        )
+
+    return read
 
 
 async def authorize(
@@ -212,12 +227,20 @@ async def authorize(
         await connection.execute(_USE, (minute, *_columns(uses, 3), list(uses.values())))
 
 
-async def find(
-    connection: Connection, refs: Collection[InvocationRef], *, lock: bool = False
-) -> dict[InvocationRef, Found]:
-    """Those of the invocations that exist; nobody else ends one that is locked."""
-    cursor = await connection.execute(_LOCK_INVOCATIONS if lock else _FIND, _columns(refs, 2))
+async def find(connection: Connection, refs: Collection[InvocationRef]) -> dict[InvocationRef, Found]:
+    """Those of the invocations that exist."""
+    cursor = await connection.execute(_FIND, _columns(refs, 2))
     return {row[:2]: _found(row) for row in await cursor.fetchall()}
+
+
+async def hold(connection: Connection, refs: Collection[InvocationRef]) -> Reply[dict[InvocationRef, Found]]:
+    """As find; nobody else ends them before the transaction does."""
+    cursor = await connection.execute(_LOCK_INVOCATIONS, _columns(refs, 2))
+
+    async def read() -> dict[InvocationRef, Found]:
+        return {row[:2]: _found(row) for row in await cursor.fetchall()}
+
+    return read
 
 
 async def end(connection: Connection, ended: Sequence[Invocation]) -> None:
@@ -240,10 +263,14 @@ async def owe(connection: Connection, messages: Sequence[Owed]) -> None:
         await connection.execute(INSERT_OWED, owed_parameters(messages))
 
 
-async def overdue(connection: Connection, *, now: datetime, limit: int) -> list[Overdue]:
-    """Invocations that nobody completed in time, locked; those that are locked already are somebody else's."""
+async def overdue(connection: Connection, *, now: datetime, limit: int) -> Reply[list[Overdue]]:
+    """Invocations that nobody completed in time, held; those that are locked already are somebody else's."""
     cursor = await connection.execute(_OVERDUE, (now, limit))
-    return [Overdue(_invocation(row[:9]), *row[9:]) for row in await cursor.fetchall()]
+
+    async def read() -> list[Overdue]:
+        return [Overdue(_invocation(row[:9]), *row[9:]) for row in await cursor.fetchall()]
+
+    return read
 
 
 async def prune(connection: Connection, *, ended_before: datetime, limit: int) -> int:

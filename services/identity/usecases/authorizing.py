@@ -16,7 +16,7 @@ from services.chassis.ulids import new_ulid
 from services.identity.domain.actions import Action
 from services.identity.domain.invocations import LIFE, Authority, Invocation, Room, Status, tool_of
 from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Found, Locked
+from services.identity.store.invocations import Connection, Found, Locked, Reply
 from services.identity.usecases.authorities import Authorities
 from services.identity.usecases.judging import Judge
 
@@ -42,7 +42,7 @@ class Authorizing:
         authority = await self._authorities.of(principal.org_id, principal.id)
         return await self._judge.submit(principal.org_id, _Asked(authority, action, copy_context()))
 
-    async def _lock(self, connection: Connection, asked: Sequence[_Asked]) -> Locked:
+    async def _lock(self, connection: Connection, asked: Sequence[_Asked]) -> Reply[Locked]:
         authorities = {each.authority.ref: each.authority for each in asked}
         meters = {meter for each in authorities.values() for of_grant in each.meters for meter in of_grant}
         return await store.lock(connection, authorities, meters, self._clock.now())

@@ -15,7 +15,7 @@ from services.chassis.outbox import Owed
 from services.identity.domain.errors import InvocationEnded
 from services.identity.domain.invocations import Invocation, Status
 from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Found, InvocationRef
+from services.identity.store.invocations import Connection, Found, InvocationRef, Reply
 from services.identity.usecases.judging import Judge
 
 
@@ -40,8 +40,8 @@ class Completing:
         told = _Told((principal.org_id, invocation_id), principal.id, outcome, copy_context())
         return await self._judge.submit(principal.org_id, told)
 
-    async def _lock(self, connection: Connection, told: Sequence[_Told]) -> dict[InvocationRef, Found]:
-        return await store.find(connection, {each.ref for each in told}, lock=True)
+    async def _lock(self, connection: Connection, told: Sequence[_Told]) -> Reply[dict[InvocationRef, Found]]:
+        return await store.hold(connection, {each.ref for each in told})
 
     async def _decide(
         self, connection: Connection, told: Sequence[_Told], found: dict[InvocationRef, Found]

@@ -9,7 +9,7 @@ from services.chassis.access import OrgId
 from services.chassis.batching import Batcher
 from services.chassis.database import BeforeCommit, Database, before_commit
 from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection
+from services.identity.store.invocations import Connection, Reply
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class Judge(Generic[T, F, R]):
-    """`read` locks what the items are about; `write` decides on each, in order, and writes; a result that is an exception is its own caller's alone.
+    """`ask` locks what the items are about; `write` decides on each, in order, and writes; a result that is an exception is its own caller's alone.
 
     Batches run outside of any call: an item brings along what it has to know of its caller.
     """
@@ -25,11 +25,11 @@ class Judge(Generic[T, F, R]):
     def __init__(
         self,
         db: Database,
-        read: Callable[[Connection, Sequence[T]], Awaitable[F]],
+        ask: Callable[[Connection, Sequence[T]], Awaitable[Reply[F]]],
         write: Callable[[Connection, Sequence[T], F], Awaitable[Sequence[R | Exception]]],
     ) -> None:
         self._db = db
-        self._read = read
+        self._ask = ask
         self._write = write
         self._batches: Batcher[T, R] = Batcher(self._run)
 
@@ -41,7 +41,7 @@ class Judge(Generic[T, F, R]):
     async def _run(self, items: Sequence[T]) -> Sequence[R | Exception]:
         return await store.in_one_transaction(
             self._db,
-            lambda connection: self._read(connection, items),
+            lambda connection: self._ask(connection, items),
             lambda connection, found: self._write(connection, items, found),
         )
 
@@ -55,7 +55,8 @@ class Judge(Generic[T, F, R]):
             async with self._db.transaction(org_id) as tx:
                 connection = await store.driver_of(tx)
                 await store.guard(connection)
-                (result,) = await self._write(connection, [item], await self._read(connection, [item]))
+                reply = await self._ask(connection, [item])
+                (result,) = await self._write(connection, [item], await reply())
                 if not isinstance(result, Exception):
                     await claim(tx)
         finally:
