@@ -126,14 +126,22 @@ async def cancel_invocations(
     tx: Tx, org_id: OrgId, credential_ids: Collection[str], at: datetime
 ) -> Sequence[tuple[str, str]]:
     """End what runs under the credentials: (invocation's id, credential's id) of each."""
-    statement = (
-        update(invocations)
+    # Locked in the order in which completions lock, so that the two never wait for each other in a circle.
+    running = (
+        select(invocations.c.id)
         .where(
             invocations.c.org_id == org_id,
             invocations.c.credential_id.in_(credential_ids),
             invocations.c.status == "authorized",
             invocations.c.expires_at > at,
         )
+        .order_by(invocations.c.id)
+        .with_for_update(key_share=True)
+        .cte("running")
+    )
+    statement = (
+        update(invocations)
+        .where(invocations.c.org_id == org_id, invocations.c.id == running.c.id)
         .values(status="cancelled", ended_at=at)
         .returning(invocations.c.id, invocations.c.credential_id)
     )
