@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
+from psycopg import sql
 
 from services.chassis.access import Principal
 from services.chassis.errors import InvalidApiKey, ResourceNotFound, ServiceError
@@ -40,7 +41,8 @@ async def complete(identity: Identity, principal: Principal, permitted: Permitte
 
 async def stored(identity: Identity, table: str) -> list[tuple[Any, ...]]:
     async with identity.db.hot.connection() as connection:
-        return await (await connection.execute(f"SELECT * FROM {table}")).fetchall()  # pyright: ignore[reportArgumentType]
+        query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))
+        return await (await connection.execute(query)).fetchall()
 
 
 def facts(event: AuditEvent) -> dict[str, Any]:
