@@ -99,6 +99,7 @@ async def test_a_denied_tool_is_audited_without_the_name_that_the_agent_made_up(
     assert dict(event.metadata) == {
         "type": "external.tool.invoke",
         "listed": False,
+        "reason": "TOOL_NOT_IN_SCOPE",
         "surface": "anthropic",
         "model": "claude-sonnet-4-6",
         "param": "tools[0]",

@@ -132,6 +132,7 @@ class Messages:
                 metadata={
                     "type": "external.tool.invoke",
                     "listed": False,
+                    "reason": refusal.reason,
                     "surface": Surface.ANTHROPIC.value,
                     "model": model.id,
                     "param": refusal.param,
