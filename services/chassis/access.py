@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
     """time.monotonic() at which the caller stops waiting."""
+    began: float = field(default_factory=time.monotonic)
+    """time.monotonic() when it arrived, before anybody was authenticated."""
     answer_headers: dict[str, str] = field(default_factory=dict)
     http_status: int | None = None
 

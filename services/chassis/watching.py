@@ -8,7 +8,8 @@ RunningCalls  what runs in somebody's name, ended when the owner says so, or whe
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, defaultdict
+import time
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
@@ -18,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from hasp.watch.v1.watch_service_pb2 import Change
 
+from services.chassis import access
 from services.chassis.access import OrgId, Principal
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import ServiceUnavailable
@@ -27,6 +29,7 @@ __all__ = ["Loaded", "Remembered", "RunningCalls", "Watch"]
 
 _LOADS = 4
 _RUN_WITHOUT_LEASE = 5.0
+_KEPT_KILLS = 4096
 _SYSTEM_CLOCK = SystemClock()
 
 K = TypeVar("K")
@@ -178,22 +181,39 @@ class RunningCalls:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._running: set[_Running] = set()
+        self._kills: deque[tuple[float, Change]] = deque(maxlen=_KEPT_KILLS)
+        """The newest last, each with time.monotonic() when it was applied."""
         watch.on_change(self._end_changed)
         watch.on_tick(self._end_unwatched)
 
     @contextmanager
     def register(self, principal: Principal, cancel: Callable[[str], None]) -> Iterator[None]:
-        """`cancel` is called once, with `revoked` or `lease_lost`. Enter without awaiting anything since the principal was authenticated."""
+        """`cancel` is called once, with `revoked` or `lease_lost`: at once where the principal was killed since the current call arrived."""
         subjects = {principal.id, *principal.delegation_path, *([principal.agent_id] if principal.agent_id else ())}
         running = _Running(principal.org_id, frozenset(subjects), lease_time(), cancel)
         self._running.add(running)
+        if self._killed_meanwhile(running):
+            self._end([running], "revoked")
         try:
             yield
         finally:
             self._running.discard(running)
 
+    def _killed_meanwhile(self, run: _Running) -> bool:
+        """Between the call's authentication and now it may have waited, for a gate or for its limits."""
+        call = access.current.get(None)
+        if call is None:
+            return False
+        for at, change in reversed(self._kills):
+            if at < call.began:
+                return False
+            if concerns(change, run.org_id, run.subject_ids):
+                return True
+        return len(self._kills) == _KEPT_KILLS
+
     def _end_changed(self, change: Change) -> None:
         if change.cancel:
+            self._kills.append((time.monotonic(), change))
             self._end([run for run in self._running if concerns(change, run.org_id, run.subject_ids)], "revoked")
 
     def _end_unwatched(self) -> None:
