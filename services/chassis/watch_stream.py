@@ -21,6 +21,8 @@ LEASE = 1.0
 """Seconds from sending the ping."""
 _PING_EVERY = 0.25
 _SILENCE_LIMIT = 1.5
+# For the first word of a new stream: the one replica of several that says nothing is soon given up for the next.
+_FIRST_WORD = 0.5
 _RETRY = (0.05, 1.0)  # first pause and longest, in seconds
 _RECENT = 4096
 # Runs on while the process is stopped or its machine is suspended.
@@ -58,6 +60,7 @@ class Watch:
         """(seq, end) of leases that count once `seq` is applied."""
         self._sent: dict[int, float] = {}
         self._heard = 0.0
+        self._patience = _FIRST_WORD
 
     @property
     def live(self) -> bool:
@@ -106,23 +109,24 @@ class Watch:
             await asyncio.sleep(_PING_EVERY)
 
     async def _stay_connected(self) -> None:
-        pause = _RETRY[0]
+        pause, patience = _RETRY[0], _FIRST_WORD
         while True:
-            began = lease_time()
+            began = self._heard = lease_time()
             try:
-                await self._follow()
+                await self._follow(patience)
                 why = "ended"
             except grpc.aio.AioRpcError as failure:
                 why = failure.code().name
             log.info("watch interrupted", name=self._name, reason=why)
+            patience = _FIRST_WORD if self._heard > began else min(patience * 1.5, _SILENCE_LIMIT)
             pause = _RETRY[0] if lease_time() - began > LEASE else min(pause * 2, _RETRY[1])
             await asyncio.sleep(pause)
 
-    async def _follow(self) -> None:
+    async def _follow(self, patience: float) -> None:
         outgoing: asyncio.Queue[pb.WatchRequest | None] = asyncio.Queue()
         outgoing.put_nowait(pb.WatchRequest(start=pb.WatchRequest.Start(watcher_id=self._watcher_id)))
         self._sent.clear()
-        self._heard = lease_time()
+        self._patience = patience
         responses = self._stub.Watch(_drain(outgoing))
         reading = asyncio.create_task(self._read(responses, outgoing))
         pinging = asyncio.create_task(self._ping_until_silence(outgoing))
@@ -141,7 +145,7 @@ class Watch:
         self, responses: AsyncIterable[pb.WatchResponse], outgoing: asyncio.Queue[pb.WatchRequest | None]
     ) -> None:
         async for response in responses:
-            self._heard = lease_time()
+            self._heard, self._patience = lease_time(), _SILENCE_LIMIT
             if response.HasField("pong"):
                 self._take_pong(response.pong)
                 continue
@@ -156,7 +160,7 @@ class Watch:
 
     async def _ping_until_silence(self, outgoing: asyncio.Queue[pb.WatchRequest | None]) -> None:
         nonce = 0
-        while lease_time() - self._heard < _SILENCE_LIMIT:
+        while lease_time() - self._heard < self._patience:
             nonce += 1
             now = self._sent[nonce] = lease_time()
             while now - next(iter(self._sent.values())) > LEASE:
