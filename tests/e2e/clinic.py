@@ -20,6 +20,8 @@ class Clinic:
     suite: Suite
     org_id: str
     user_id: str
+    email: str
+    """The user's."""
     key: str
     http: httpx.Client = field(init=False)
     """Sends the key as a bearer token."""
@@ -37,11 +39,12 @@ class Clinic:
         try:
             name = f"clinic-{uuid.uuid4().hex[:12]}"
             org_id = organizations.create(name, plan)
-            user_id = organizations.create_user(org_id, email=f"owner@{name}.example", name="Owner", role="owner")
+            email = f"owner@{name}.example"
+            user_id = organizations.create_user(org_id, email=email, name="Owner", role="owner")
             key = organizations.issue_key(org_id, user_id, name="first", scopes=SCOPES)
         finally:
             organizations.close()
-        clinic = cls(suite, org_id, user_id, key.plaintext)
+        clinic = cls(suite, org_id, user_id, email, key.plaintext)
         wait_until(lambda: clinic.http.get("/v1/usage").status_code == 200)
         if baa:
             clinic.sign_baa()
