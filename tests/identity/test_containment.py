@@ -1,12 +1,13 @@
 """No child is ever allowed an action that its parent is refused.
 
-The grants, users and actions are drawn from few names and values, and the narrower ones out of the wider ones, so that about half of the drawn
-delegations are accepted and half of the drawn actions allowed; the tests count that themselves.
+The grants, users and actions are drawn from few names and values, and the narrower ones out of the wider ones, so that more than half of the drawn
+delegations are accepted, and more than half of the drawn actions allowed; the tests count that themselves.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ from services.identity.domain.grants import (
     parse_grants,
 )
 
-EXAMPLES = 300
+EXAMPLES = 100
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 # What a person may be called is also what stands in constraints, and the id itself looks like a variable at times.
@@ -47,13 +48,10 @@ EMAILS = ["x", "y", "u1", "x-u1", "{{delegating_user.role}}"]
 ROLES = ["owner", "x", "{{delegating_user.id}}"]
 TEXTS = [
     "x",
-    "y",
     "u1",
     "x-u1",
     "*",
     "1",
-    "true",
-    "owner",
     "{{delegating_user.id}}",
     "x-{{delegating_user.id}}",
     "{{delegating_user.email}}",
@@ -61,7 +59,7 @@ TEXTS = [
     "{{delegating_user.email}}{{delegating_user.id}}",
     "{{delegating_user.role}}",
 ]
-SCALARS = [*TEXTS, 0, 1, 1.0, 0.5, True, False, None]
+SCALARS = [*TEXTS, 0, 1, 1.0, True, False, None]
 KEYS = ["a", "b", "c"]
 NAMES = ["n1", "n2", "n3", "*"]
 
@@ -70,12 +68,14 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=5,
 )
+single_values = st.sampled_from(SCALARS)
 constraints = st.recursive(
-    st.sampled_from(SCALARS),
+    single_values,
     lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=6,
 )
-objects = st.dictionaries(st.sampled_from(KEYS), constraints, max_size=3)
+objects = st.dictionaries(st.sampled_from(KEYS), constraints, min_size=1, max_size=3)
+maybe_objects = st.integers(0, 9).flatmap(lambda die: [st.none(), st.just({})][die] if die < 2 else objects)
 user_ids = st.sampled_from(IDS)
 some_names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True).map(tuple)
 maybe_names = st.none() | some_names
@@ -86,13 +86,14 @@ def users(user_id: str) -> st.SearchStrategy[DelegatingUser]:
     return st.builds(DelegatingUser, st.just(user_id), st.sampled_from(EMAILS), st.sampled_from(ROLES))
 
 
-grants: st.SearchStrategy[Grant] = st.one_of(
-    st.builds(DataRead, maybe_name, maybe_names, st.none() | objects),
-    st.builds(DataWrite, maybe_name, maybe_names, maybe_names),
-    st.builds(ToolInvoke, st.sampled_from(["t1", "t2"]), st.none() | st.integers(1, 3), st.none() | objects),
-    st.builds(Delegate, st.sampled_from(["a1", "a2"]), st.integers(1, 3)),
-    st.builds(Escalate, maybe_name, maybe_names),
-)
+BY_TYPE: Mapping[str, st.SearchStrategy[Grant]] = {
+    DataRead.type: st.builds(DataRead, maybe_name, maybe_names, maybe_objects),
+    DataWrite.type: st.builds(DataWrite, maybe_name, maybe_names, maybe_names),
+    ToolInvoke.type: st.builds(ToolInvoke, st.sampled_from(["t1", "t2"]), st.none() | st.integers(1, 3), maybe_objects),
+    Delegate.type: st.builds(Delegate, st.sampled_from(["a1", "a2"]), st.integers(1, 3)),
+    Escalate.type: st.builds(Escalate, maybe_name, maybe_names),
+}
+grants = st.one_of(*BY_TYPE.values())
 
 
 DICE = {sides: st.integers(1, sides) for sides in (3, 5, 15, 20)}
@@ -106,6 +107,8 @@ def narrowed(draw: Draw, constraint: Any, *, strays: bool) -> Any:
     """A constraint contained in this one; with `strays`, now and then one that is not."""
     if strays and seldom(draw, 15):
         return draw(constraints)
+    if strays and not isinstance(constraint, dict | list) and seldom(draw, 5):
+        return draw(single_values)
     if isinstance(constraint, dict):
         kept = {
             key: narrowed(draw, value, strays=strays)
@@ -139,13 +142,13 @@ def hitting(draw: Draw, constraint: Mapping[str, Any] | None, user: DelegatingUs
 
 
 def _narrower_names(draw: Draw, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if names is None or seldom(draw, 15):
+    if names is None or seldom(draw, 5):
         return draw(maybe_names)
     return tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)))
 
 
 def _narrower_name(draw: Draw, name: str | None) -> str | None:
-    return draw(maybe_name) if name is None or seldom(draw, 15) else name
+    return draw(maybe_name) if name is None or seldom(draw, 5) else name
 
 
 def delegated(draw: Draw, grant: Grant) -> Grant:
@@ -153,7 +156,7 @@ def delegated(draw: Draw, grant: Grant) -> Grant:
 
     def constraint(held: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         if held is None:
-            return draw(st.none() | objects)
+            return draw(maybe_objects)
         made = narrowed(draw, held, strays=True)
         return made if isinstance(made, dict) else None
 
@@ -203,11 +206,12 @@ def attempt(draw: Draw, grant: Grant, user: DelegatingUser) -> Action:
 
 
 @st.composite
-def delegations(draw: Draw) -> tuple[list[Grant], list[Grant]]:
-    """What a parent holds, and what a child asks for."""
-    parent = draw(st.lists(grants, min_size=1, max_size=3))
+def delegations(draw: Draw, scope_type: str) -> tuple[list[Grant], list[Grant]]:
+    """What a parent holds, and what a child asks for: grants of the type, and now and then of another."""
+    some = st.lists(BY_TYPE[scope_type], min_size=1, max_size=2)
+    parent = draw(some) + ([draw(grants)] if seldom(draw, 3) else [])
     if seldom(draw, 5):
-        return parent, draw(st.lists(grants, min_size=1, max_size=2))
+        return parent, draw(some)
     return parent, [delegated(draw, grant) for grant in draw(st.lists(st.sampled_from(parent), min_size=1, max_size=2))]
 
 
@@ -222,12 +226,12 @@ def contains(parent: Any, child: Any, user_id: str = "u1") -> bool:
     return Containment(user_id).of_constraints(parent, child)
 
 
-def no_child_goes_beyond_its_parent(examples: int) -> Counter[str]:
+def no_child_goes_beyond_its_parent(scope_type: str, examples: int) -> Counter[str]:
     """Counts what was drawn, so that the proof is known to be of something."""
     seen: Counter[str] = Counter()
 
     @settings(max_examples=examples, deadline=None)
-    @given(delegations(), user_ids, st.integers(0, 2), st.data())
+    @given(delegations(scope_type), user_ids, st.sampled_from([0, 0, 1, 2]), st.data())
     def holds(delegation: tuple[list[Grant], list[Grant]], user_id: str, depth: int, data: st.DataObject) -> None:
         parent, child = delegation
         covers = covered(parent, child, user_id)
@@ -235,6 +239,8 @@ def no_child_goes_beyond_its_parent(examples: int) -> Counter[str]:
         if covers is None:
             return
         seen["accepted"] += 1
+        for grant, cover in zip(child, covers, strict=True):
+            check_bounds(parent[cover], grant)
         # Whoever the user has become since.
         user = data.draw(users(user_id))
         for grant in child * 2:
@@ -244,12 +250,22 @@ def no_child_goes_beyond_its_parent(examples: int) -> Counter[str]:
             seen["actions"] += 1
             seen["allowed"] += bool(allowing)
             for index in allowing:
-                seen[child[index].type] += 1
                 seen["constrained"] += bool(constraint_of(parent[covers[index]]))
                 assert covers[index] in allowing_the_parent
 
     holds()
     return seen
+
+
+def check_bounds(parent: Grant, child: Grant) -> None:
+    """What an action alone does not show."""
+    if isinstance(parent, ToolInvoke) and parent.rate_limit is not None:
+        assert isinstance(child, ToolInvoke)
+        assert child.rate_limit is not None
+        assert child.rate_limit <= parent.rate_limit
+    if isinstance(parent, Delegate):
+        assert isinstance(child, Delegate)
+        assert child.max_chain_depth <= parent.max_chain_depth
 
 
 def constraint_of(grant: Grant) -> Mapping[str, Any] | None:
@@ -262,22 +278,27 @@ def constraint_of(grant: Grant) -> Mapping[str, Any] | None:
             return None
 
 
-def check_that_much_was_drawn(seen: Counter[str]) -> None:
-    assert seen["delegations"] / 4 < seen["accepted"] < seen["delegations"] * 0.95
-    assert seen["actions"] / 4 < seen["allowed"] < seen["actions"] * 0.95
-    assert seen["constrained"] > seen["allowed"] / 20
-    for grant_type in SCOPE_TYPES:
-        assert seen[grant_type] > seen["allowed"] / 100, grant_type
+def check_that_much_was_drawn(scope_type: str, seen: Counter[str]) -> None:
+    assert seen["delegations"] / 10 < seen["accepted"] < seen["delegations"]
+    assert seen["actions"] / 20 < seen["allowed"] < seen["actions"]
+    if scope_type in (DataRead.type, ToolInvoke.type):
+        assert seen["constrained"] > seen["allowed"] / 10
 
 
-def test_no_child_is_allowed_an_action_that_its_parent_is_refused() -> None:
-    check_that_much_was_drawn(no_child_goes_beyond_its_parent(EXAMPLES))
+@pytest.mark.parametrize("scope_type", BY_TYPE)
+def test_no_child_is_allowed_an_action_that_its_parent_is_refused(scope_type: str) -> None:
+    check_that_much_was_drawn(scope_type, no_child_goes_beyond_its_parent(scope_type, EXAMPLES))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_no_child_is_allowed_an_action_that_its_parent_is_refused_in_many_more_cases() -> None:
-    check_that_much_was_drawn(no_child_goes_beyond_its_parent(20 * EXAMPLES))
+@pytest.mark.parametrize("scope_type", BY_TYPE)
+def test_no_child_is_allowed_an_action_that_its_parent_is_refused_in_many_more_cases(scope_type: str) -> None:
+    check_that_much_was_drawn(scope_type, no_child_goes_beyond_its_parent(scope_type, 20 * EXAMPLES))
+
+
+def test_every_type_is_drawn() -> None:
+    assert BY_TYPE.keys() == SCOPE_TYPES
 
 
 def no_row_is_shown_to_a_child_alone(examples: int) -> Counter[str]:
@@ -306,8 +327,8 @@ def no_row_is_shown_to_a_child_alone(examples: int) -> Counter[str]:
 
 
 def check_that_many_rows_were_shown(seen: Counter[str]) -> None:
-    assert seen["delegations"] / 4 < seen["accepted"] < seen["delegations"] * 0.95
-    assert seen["rows"] / 4 < seen["shown"] < seen["rows"] * 0.95
+    assert seen["delegations"] / 10 < seen["accepted"] < seen["delegations"]
+    assert seen["rows"] / 10 < seen["shown"] < seen["rows"]
 
 
 def test_every_row_that_satisfies_the_filters_of_a_child_satisfies_those_of_its_parent() -> None:
@@ -348,7 +369,7 @@ def test_a_grant_that_is_contained_in_a_contained_one_is_contained() -> None:
             assert covered([first], [third], user_id) == [0]
 
     holds()
-    assert seen["chains"] / 5 < seen["accepted"] < seen["chains"] * 0.95
+    assert seen["chains"] / 10 < seen["accepted"] < seen["chains"]
 
 
 def contains_by_the_book(parent: Any, child: Any, user_id: str) -> bool:
@@ -373,6 +394,17 @@ def contains_by_the_book(parent: Any, child: Any, user_id: str) -> bool:
         text.replace("{{delegating_user.id}}", user_id) if isinstance(text, str) else text for text in known
     )
     return isinstance(parent, bool) == isinstance(child, bool) and parent == child
+
+
+@pytest.mark.parametrize("user_id", IDS)
+def test_single_values_contain_those_alone_that_are_the_same_for_whomever_the_user_becomes(user_id: str) -> None:
+    known = [DelegatingUser(user_id, email, role) for email in EMAILS for role in ROLES]
+    for wider, narrower in product(SCALARS, repeat=2):
+        assert contains(wider, narrower, user_id) is contains_by_the_book(wider, narrower, user_id)
+        assert contains([wider], [narrower], user_id) is contains(wider, narrower, user_id)
+        if contains(wider, narrower, user_id):
+            for user in known:
+                assert satisfies(substituted(narrower, user.variables), substituted(wider, user.variables))
 
 
 @given(constraints, constraints, user_ids, st.data())
