@@ -77,15 +77,36 @@ local function refusal(headers, limit)
   return nil
 end
 
-local function refuse(handle, code)
-  handle:streamInfo():dynamicMetadata():set(NAMESPACE, "refused", code)
+local function unescaped(text)
+  return (string.gsub(text, "%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+-- The code that refuses the path or the query, or nil, and the parameter. The transcoder would let a parameter take the
+-- place of a path's variable, and hand the service bytes that no string of protobuf may hold.
+-- `accepted` are the parameters of the route, each followed by `&`.
+local function refusal_of_target(path, query, accepted)
+  if not is_utf8(unescaped(path)) then return "VALIDATION_FAILED" end
+  for pair in string.gmatch(query, "[^&]+") do
+    local name = unescaped(string.match(pair, "^[^=]*"))
+    if not is_utf8(unescaped(pair)) then return "UNSUPPORTED_PARAMETER" end
+    if string.find(name, "&", 1, true) or not string.find("&" .. accepted, "&" .. name .. "&", 1, true) then
+      return "UNSUPPORTED_PARAMETER", string.match(name, "^[%w_.%-]+$")
+    end
+  end
+  return nil
+end
+
+local function refuse(handle, code, param)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set(NAMESPACE, "refused", code)
+  if param then metadata:set(NAMESPACE, "refused_param", param) end
   handle:headers():remove("content-type") -- for a gRPC request the proxy would answer 200 with a grpc-status
   handle:respond({[":status"] = tostring(CODES[code][1])}, "")
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local path = string.match(headers:get(":path") or "", "^[^?#]*")
+  local path, query = string.match(headers:get(":path") or "", "^([^?#]*)%??([^#]*)")
   local route = handle:metadata()
   local limit, is_json_expected = route:get("limit_bytes"), route:get("json_body")
   local request_id = mint(handle, (headers:get("x-request-id")))
@@ -98,12 +119,14 @@ function envoy_on_request(handle)
   metadata:set(NAMESPACE, "method", headers:get(":method"))
   if limit then metadata:set(NAMESPACE, "limit_bytes", limit) end
 
-  local code = refusal(headers, limit)
+  local code, param = refusal(headers, limit)
+  local accepted = route:get("query") -- of a service's routes alone
+  if not code and accepted then code, param = refusal_of_target(path, query, accepted) end
   if code then
-    refuse(handle, code)
+    refuse(handle, code, param)
   elseif is_json_expected and has_method_with_body(headers) then
     local body = handle:body()
-    if body and not is_json(body:getBytes(0, body:length())) then refuse(handle, "MALFORMED_JSON") end
+    if body and not is_json_object(body:getBytes(0, body:length())) then refuse(handle, "MALFORMED_JSON") end
   end
 end
 
@@ -133,16 +156,19 @@ local function failure_of_status(status)
   return {code = code}
 end
 
+local function unsupported(name)
+  return {code = "UNSUPPORTED_PARAMETER", param = name, message = "The parameter '" .. name .. "' is not supported."}
+end
+
 -- The proxy's text is read for one thing only: which parameter was wrong.
 local function failure_of_proxy(status, text, state)
   local code = state.refused or PROXY_CODES[status]
+  if state.refused_param then return unsupported(state.refused_param) end
   if status == 400 and not state.refused then
     local name = string.match(text, 'Could not find field "([%w_.%-]+)" in the type')
       or string.match(text, "Cannot set '([%w_]+)' for type") -- given twice
       or string.match(text, 'of the field ([%w_.]+) is conflicting with') -- in the query or path, and in the body
-    if name then
-      return {code = "UNSUPPORTED_PARAMETER", param = name, message = "The parameter '" .. name .. "' is not supported."}
-    end
+    if name then return unsupported(name) end
     if state.method == "GET" or state.method == "DELETE" then
       return {code = "UNSUPPORTED_PARAMETER", message = "A query parameter could not be read."}
     end

@@ -29,6 +29,7 @@ class Route:
 
     waits_for_model: the answer streams, or needs a BAA and so comes from a model.
     takes_json: the transcoder reads the body, and not the service.
+    query: the fields of the request that neither the path nor the body holds.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Route:
     rpc: str
     waits_for_model: bool
     takes_json: bool
+    query: tuple[str, ...]
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -82,7 +84,8 @@ def read_contract(descriptors: Path) -> Contract:
             name = f"{file.package}.{service.name}"
             for method in service.method:
                 options: Any = options_class.FromString(method.options.SerializeToString())
-                for http_method, template in _bindings(options.Extensions[http]):
+                fields = pool.FindMessageTypeByName(method.input_type.removeprefix(".")).fields_by_name
+                for http_method, template, body in _bindings(options.Extensions[http]):
                     if options.Extensions[access].callers:
                         raise UnroutableContractError(f"{name}/{method.name}: internal, and yet it has a route")
                     rpc_services.add(name)
@@ -94,21 +97,30 @@ def read_contract(descriptors: Path) -> Contract:
                             rpc=f"{name}/{method.name}",
                             waits_for_model=method.server_streaming or options.Extensions[access].baa,
                             takes_json=method.input_type != RAW_BODY,
+                            query=_query(fields, template, body),
                         )
                     )
     _refuse_unroutable(routes)
     return Contract(routes=tuple(sorted(routes, key=_specificity)), rpc_services=tuple(sorted(rpc_services)))
 
 
-def _bindings(rule: Any) -> Iterator[tuple[str, str]]:
+def _bindings(rule: Any) -> Iterator[tuple[str, str, str]]:
+    """HTTP method, template and the field that the body is bound to, `*` for all that the path leaves."""
     for each in (rule, *rule.additional_bindings):
         match each.WhichOneof("pattern"):
             case None:
                 continue
             case "custom":
-                yield each.custom.kind.upper(), each.custom.path
+                yield each.custom.kind.upper(), each.custom.path, each.body
             case name:
-                yield name.upper(), getattr(each, name)
+                yield name.upper(), getattr(each, name), each.body
+
+
+def _query(fields: Iterable[str], template: str, body: str) -> tuple[str, ...]:
+    if body == "*":
+        return ()
+    bound = {variable.strip("{}") for variable in VARIABLE.findall(template)} | {body}
+    return tuple(sorted(set(fields) - bound))
 
 
 def _workload(service: str) -> str:

@@ -62,12 +62,21 @@ def _preflight(origin: str, cluster: str) -> dict[str, Any]:
 
 
 def _service_route(settings: RenderSettings, contract: Contract, route: Route) -> dict[str, Any]:
-    limit = MESSAGES_BODY_LIMIT if route.template.startswith("/v1/messages") else DEFAULT_BODY_LIMIT
+    is_messages = route.template.startswith("/v1/messages")
+    limit = MESSAGES_BODY_LIMIT if is_messages else DEFAULT_BODY_LIMIT
+    # Older SDKs post to /v1/messages?beta=true; it means nothing here.
+    ignored = ["beta"] if is_messages else []
     rendered: dict[str, Any] = {
         "name": f"{route.method} {route.template}",
         "match": _match(route.template) | {"headers": [{"name": ":method", "string_match": {"exact": route.method}}]},
         "metadata": {
-            "filter_metadata": {"envoy.filters.http.lua": {"limit_bytes": limit, "json_body": route.takes_json}}
+            "filter_metadata": {
+                "envoy.filters.http.lua": {
+                    "limit_bytes": limit,
+                    "json_body": route.takes_json,
+                    "query": "".join(f"{name}&" for name in (*route.query, *ignored)),
+                }
+            }
         },
         "route": {
             "cluster": route.service,
@@ -76,11 +85,10 @@ def _service_route(settings: RenderSettings, contract: Contract, route: Route) -
         },
         "request_headers_to_add": _deadline(settings, route),
     }
-    if limit != DEFAULT_BODY_LIMIT:
+    if is_messages:
         rendered["typed_per_filter_config"] = {
-            # Older SDKs post to /v1/messages?beta=true; it means nothing here.
             "envoy.filters.http.grpc_json_transcoder": transcoder(settings, contract, limit)
-            | {"ignored_query_parameters": ["beta"]},
+            | {"ignored_query_parameters": ignored},
             "envoy.filters.http.buffer": _BUFFER | {"buffer": {"max_request_bytes": limit}},
         }
     return rendered
@@ -173,6 +181,8 @@ def transcoder(settings: RenderSettings, contract: Contract, body_limit: int) ->
             "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,
         },
+        # As every form and most clients write a space. Timestamps are read with a space for their `+` too.
+        "query_param_unescape_plus": True,
         "max_request_body_size": body_limit,
         "max_response_body_size": RESPONSE_BODY_LIMIT,
     }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -206,6 +207,7 @@ def test_a_download_keeps_its_type_and_name(client: httpx.Client) -> None:
             b'{"a": ]}',
         ),
         *(b"[" * 200 + b"]" * 200, b'{"a":' * 200 + b"1" + b"}" * 200),
+        *(b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", b'{"a":' * 33 + b"1" + b"}" * 33),
     ],
 )
 def test_a_body_that_does_not_parse_is_malformed_json(client: httpx.Client, body: bytes) -> None:
@@ -226,7 +228,7 @@ def test_a_body_that_does_not_parse_is_malformed_json(client: httpx.Client, body
             '{"": {"a b": null}}',
             " [ 1 ,\t2\n,\r3 ] ",
             '"é😀\u2028"',
-            "[" * 50 + "]" * 50,
+            "[" * 31 + "]" * 31,
         ),
     ],
 )
@@ -248,7 +250,17 @@ def test_a_patch_reaches_the_service_with_its_nulls(client: httpx.Client) -> Non
     assert response.json()["data"]["agent"]["id"] == "01M8"
 
 
-@pytest.mark.parametrize("body", [b"[1]", b'"text"', b"{,}"])
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_the_deepest_body_that_the_edge_admits_is_one_that_a_service_can_read(
+    client: httpx.Client, opening: str
+) -> None:
+    """A patch is a Struct, in which every level of JSON is two or three messages."""
+    nested = '{"a":' + opening * 31 + "1" + ("]" if opening == "[" else "}") * 31 + "}"
+    response = client.patch("/v1/agents/01M8", content=nested.encode(), headers=JSON)
+    assert json.loads(response.json()["data"]["agent"]["description"]) == json.loads(nested)
+
+
+@pytest.mark.parametrize("body", [b"[1]", b'"text"', b"{,}", b"null", b" null ", b"5"])
 def test_a_patch_that_is_no_object_is_refused(client: httpx.Client, body: bytes) -> None:
     response = client.patch("/v1/agents/01M8", content=body, headers=JSON)
     assert response.status_code == 400
@@ -325,6 +337,39 @@ def test_an_unknown_query_parameter_is_named(client: httpx.Client) -> None:
     assert (error["code"], error["param"]) == ("UNSUPPORTED_PARAMETER", "surprise")
     error = anthropic_error(client.post("/v1/messages?surprise=1", json={}))
     assert (error["hasp_code"], error["hasp_details"]) == ("UNSUPPORTED_PARAMETER", {"param": "surprise"})
+
+
+@pytest.mark.parametrize("name", ["agent_id", "agentId", "agent%5fid", "agent%5Fid%26", "patch", "patch.name", "%26"])
+def test_no_query_parameter_takes_the_place_of_the_path_or_the_body(client: httpx.Client, name: str) -> None:
+    response = client.patch(f"/v1/agents/01M8?{name}=other", json={"name": "a"})
+    assert response.status_code == 400
+    assert native_error(response)["code"] == "UNSUPPORTED_PARAMETER"
+
+
+def test_query_parameters_have_the_names_of_the_contract_alone(client: httpx.Client) -> None:
+    assert client.get("/v1/agents?per_page=5&%70age=1&").status_code == 200
+    error = native_error(client.get("/v1/agents?perPage=5"))
+    assert (error["code"], error["param"]) == ("UNSUPPORTED_PARAMETER", "perPage")
+
+
+@pytest.mark.parametrize(
+    "value", ["%ff", "%80", "%c3%28", "%c0%af", "%ed%a0%80", "%f4%90%80%80", "%f0%80%80%80", "a%C3"]
+)
+def test_what_is_no_utf8_goes_to_no_service(client: httpx.Client, value: str) -> None:
+    for target in (f"/v1/api_keys?cursor={value}", f"/v1/api_keys?{value}=1"):
+        response = client.get(target)
+        assert response.status_code == 400
+        assert native_error(response)["code"] == "UNSUPPORTED_PARAMETER"
+    for path in ("agents", "models"):
+        response = client.get(f"/v1/{path}/{value}")
+        assert response.status_code == 400
+        error = native_error(response) if path == "agents" else anthropic_error(response)
+        assert "VALIDATION_FAILED" in (error.get("code"), error.get("hasp_code"))
+
+
+@pytest.mark.parametrize("text", ["é", "\u0800", "\uffff", "日本", "😀", "\U0010ffff", "a+b c%&="])
+def test_whatever_is_utf8_reaches_the_service_unescaped(client: httpx.Client, text: str) -> None:
+    assert client.get(f"/v1/models/{quote(text, safe='')}").json()["id"] == text
 
 
 def test_a_query_parameter_that_does_not_parse_is_refused(client: httpx.Client) -> None:

@@ -55,6 +55,14 @@ def test_what_waits_for_a_model_is_known_from_the_contract() -> None:
     assert waiting == {"/v1/ai/chat", "/v1/messages", "/v1/messages/count_tokens", "/v1/audit/export"}
 
 
+def test_the_query_holds_what_neither_path_nor_body_holds() -> None:
+    query = {(route.method, route.template): route.query for route in read_contract(DESCRIPTORS).routes}
+    assert query["GET", "/v1/agents"] == ("page", "per_page", "search", "status")
+    assert query["GET", "/v1/agents/{agent_id}/credentials"] == ("cursor", "limit", "status")
+    assert query["POST", "/v1/agents"] == query["PATCH", "/v1/agents/{agent_id}"] == ()
+    assert query["POST", "/v1/agents/{agent_id}/archive"] == query["POST", "/v1/messages"] == ()
+
+
 def test_a_literal_segment_is_tried_before_a_variable() -> None:
     templates = [route.template for route in read_contract(DESCRIPTORS).routes]
     assert templates.index("/v1/audit/export") < templates.index("/v1/audit/{entry_id}")
@@ -67,7 +75,13 @@ def test_one_path_has_all_its_methods_and_bindings(tmp_path: Path) -> None:
     assert template == "/v1/things/{id}"
     assert [route.method for route in routes] == ["GET", "PUT"]
     assert routes[0] == Route(
-        "GET", "/v1/things/{id}", "identity", "hasp.identity.v1.TestService/Get", waits_for_model=False, takes_json=True
+        "GET",
+        "/v1/things/{id}",
+        "identity",
+        "hasp.identity.v1.TestService/Get",
+        waits_for_model=False,
+        takes_json=True,
+        query=("fields",),
     )
 
 
