@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.clinic import Clinic, wait_until
+from tests.e2e.clinic import Clinic
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -30,11 +30,12 @@ def run(clinic: Clinic, script: str, folder: Path) -> list[Any]:
 
 
 def test_the_commands_about_agents_do_what_they_say(clinic: Clinic, tmp_path: Path):
-    completed, refused, reading, revoked, gone, _ = run(clinic, shell_of("Agents"), tmp_path)
+    completed, refused, reading, revoked, gone, *archived, entries = run(clinic, shell_of("Agents"), tmp_path)
     assert completed["data"]["invocation"]["status"] == "completed"
     assert refused["error"]["code"] == "TOOL_NOT_IN_SCOPE"
     assert reading["data"]["invocation"]["filters"] == {"clinician": clinic.email}
     assert revoked["data"]["credential"]["status"] == "revoked"
     assert len(revoked["data"]["cascade_revoked_credential_ids"]) == 1
     assert gone["error"]["hasp_code"] == "INVALID_API_KEY"
-    wait_until(lambda: len(clinic.audit(action="agent.credential_revoked")) == 2)
+    assert [each["data"]["agent"]["status"] for each in archived] == ["archived"] * 2
+    assert {len(entry["metadata"]["delegation_path"]) for entry in entries["data"]} == {2, 3}
