@@ -12,6 +12,7 @@ from services.chassis.errors import ResourceNotFound, ServiceError, ValidationFa
 from services.chassis.ulids import new_ulid
 from services.identity.domain.agents import Agent, Selection, Status, WantedAgent
 from services.identity.domain.errors import AgentArchived, AgentNameTaken, InvalidScopeType
+from services.identity.usecases.agents import Updated
 from services.identity.usecases.credentials import IssuedCredential
 from tests.identity.agents import issue, may_delegate_to, principal_of
 from tests.identity.conftest import Identity, Person
@@ -557,3 +558,19 @@ async def test_a_credential_issued_while_the_agent_is_archived_is_refused_or_end
         for each in issued:
             with pytest.raises(ServiceError):
                 await identity.authentication.authenticate(each.token)
+
+
+async def test_a_credential_issued_while_the_list_is_narrowed_is_refused_or_named(
+    identity: Identity, alice: Person
+) -> None:
+    for number in range(5):
+        agent = await register(identity, alice, name=f"Agent {number}")
+        *issuing, updated = await asyncio.gather(
+            *(issue(identity, alice.principal, agent, READ) for _ in range(4)),
+            identity.agents.update(alice.principal, agent.id, {"allowed_scope_types": ["hasp.data.write"]}),
+            return_exceptions=True,
+        )
+        assert isinstance(updated, Updated)
+        assert all(isinstance(each, InvalidScopeType | IssuedCredential) for each in issuing)
+        issued = [each.credential.id for each in issuing if isinstance(each, IssuedCredential)]
+        assert sorted(issued) == list(updated.outside)
