@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from cli.suite import Suite
+from tests.e2e.clinic import Clinic
 
 HERE = Path(__file__).parent
 
@@ -22,3 +23,20 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite.start()
     yield suite
     suite.stop()
+
+
+@pytest.fixture(scope="session")
+def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """Two processes of each service. Tests leave it as they found it."""
+    suite = Suite(state=tmp_path_factory.mktemp("replicated"), replicas=2, environment={"HASP_PHI_WORKERS": "1"})
+    suite.start()
+    yield suite
+    suite.stop()
+
+
+@pytest.fixture
+def clinic(replicated: Suite) -> Iterator[Clinic]:
+    """An organization of the test's own in the replicated suite."""
+    clinic = Clinic.open(replicated)
+    yield clinic
+    clinic.close()
