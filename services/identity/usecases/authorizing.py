@@ -53,8 +53,7 @@ class Authorizing:
         told: list[Owed] = []
         results = [self._decide_one(each, locked, room, told) for each in asked]
         admitted = [result.invocation for result in results if isinstance(result, Found)]
-        await store.authorize(connection, admitted, room.admitted, minute=room.minute)
-        await store.owe(connection, told)
+        await store.authorize(connection, admitted, room.admitted, told, minute=room.minute)
         return results
 
     def _decide_one(self, asked: _Asked, locked: Locked, room: Room, told: list[Owed]) -> Found | Exception:

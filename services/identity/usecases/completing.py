@@ -49,8 +49,7 @@ class Completing:
         ended: list[Invocation] = []
         events: list[Owed] = []
         results = [self._decide_one(each, found, ended, events) for each in told]
-        await store.end(connection, ended)
-        await store.owe(connection, events)
+        await store.end(connection, ended, events)
         return results
 
     def _decide_one(

@@ -54,7 +54,6 @@ class Judge(Generic[T, F, R]):
         try:
             async with self._db.transaction(org_id) as tx:
                 connection = await store.driver_of(tx)
-                await store.guard(connection)
                 reply = await self._ask(connection, [item])
                 (result,) = await self._write(connection, [item], await reply())
                 if not isinstance(result, Exception):

@@ -58,9 +58,10 @@ class Sweeper:
                 await asyncio.sleep(_SWEEP_EVERY)
 
     async def _expire(self, connection: Connection, overdue: list[Overdue]) -> int:
-        ended = [each.invocation for each in overdue]
-        await store.end(connection, [replace(each, status=Status.EXPIRED, ended_at=each.expires_at) for each in ended])
-        await store.owe(connection, [self._told(each) for each in overdue])
+        ended = [
+            replace(each.invocation, status=Status.EXPIRED, ended_at=each.invocation.expires_at) for each in overdue
+        ]
+        await store.end(connection, ended, [self._told(each) for each in overdue])
         return len(overdue)
 
     def _told(self, overdue: Overdue) -> Owed:
