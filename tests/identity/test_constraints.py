@@ -307,6 +307,12 @@ def test_a_constraint_has_at_most_two_hundred_values() -> None:
         assert refused.value.param == "c"
 
 
+def test_a_place_deep_below_long_keys_is_named_as_far_as_it_fits() -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        parse_constraint({"a" * 255: {"b" * 255: {"c" * 255: [""]}}}, "c")
+    assert refused.value.param == "c." + "a" * 100 + "." + "b" * 97 + "[0]"
+
+
 def test_the_first_fault_by_name_is_told() -> None:
     for constraint in ({"b": [], "a": ""}, {"a": "", "b": []}):
         with pytest.raises(ValidationFailed) as refused:

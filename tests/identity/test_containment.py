@@ -6,7 +6,7 @@ delegations are accepted, and more than half of the drawn actions allowed; the t
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -38,6 +38,7 @@ from services.identity.domain.grants import (
     ToolInvoke,
     parse_grants,
 )
+from services.identity.wire.values import plain, struct
 
 EXAMPLES = 100
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -107,6 +108,8 @@ def narrowed(draw: Draw, constraint: Any, *, strays: bool) -> Any:
     """A constraint contained in this one; with `strays`, now and then one that is not."""
     if strays and seldom(draw, 15):
         return draw(constraints)
+    if strays and seldom(draw, 15):
+        return [constraint]
     if strays and not isinstance(constraint, dict | list) and seldom(draw, 5):
         return draw(single_values)
     if isinstance(constraint, dict):
@@ -349,6 +352,15 @@ def test_what_only_leaves_out_alternatives_and_adds_keys_is_contained(
     assert contains(wider, narrowed(data.draw, wider, strays=False), user_id)
 
 
+@given(grants)
+@settings(max_examples=100, deadline=None)
+def test_the_grants_drawn_here_are_what_a_caller_may_send(grant: Grant) -> None:
+    drawn = {field.name: getattr(grant, field.name) for field in fields(grant)}
+    sent = {name: list(value) if isinstance(value, tuple) else value for name, value in drawn.items()}
+    received = plain(struct({"type": grant.type} | {name: value for name, value in sent.items() if value is not None}))
+    assert parse_grants([received]) == (grant,)
+
+
 @given(grants, user_ids)
 @settings(max_examples=100, deadline=None)
 def test_every_grant_contains_itself(grant: Grant, user_id: str) -> None:
@@ -414,24 +426,24 @@ def test_containment_is_the_rule_as_it_is_written(wider: Any, other: Any, user_i
     assert contains(wider, narrower, user_id) is contains_by_the_book(wider, narrower, user_id)
 
 
-def tool(**fields: Any) -> dict[str, Any]:
-    return {"type": "external.tool.invoke", "tool_id": "t", **fields}
+def tool(**more: Any) -> dict[str, Any]:
+    return {"type": "external.tool.invoke", "tool_id": "t", **more}
 
 
-def read(**fields: Any) -> dict[str, Any]:
-    return {"type": "hasp.data.read", **fields}
+def read(**more: Any) -> dict[str, Any]:
+    return {"type": "hasp.data.read", **more}
 
 
-def write(**fields: Any) -> dict[str, Any]:
-    return {"type": "hasp.data.write", **fields}
+def write(**more: Any) -> dict[str, Any]:
+    return {"type": "hasp.data.write", **more}
 
 
-def delegate(to_agent_id: str = "a", **fields: Any) -> dict[str, Any]:
-    return {"type": "agent.delegate", "to_agent_id": to_agent_id, **fields}
+def delegate(to_agent_id: str = "a", **more: Any) -> dict[str, Any]:
+    return {"type": "agent.delegate", "to_agent_id": to_agent_id, **more}
 
 
-def escalate(**fields: Any) -> dict[str, Any]:
-    return {"type": "human.escalate", **fields}
+def escalate(**more: Any) -> dict[str, Any]:
+    return {"type": "human.escalate", **more}
 
 
 @pytest.mark.parametrize(
@@ -490,6 +502,49 @@ def test_a_wider_grant_is_refused_by_its_place(parent: dict[str, Any], child: di
     with pytest.raises(ScopeExceedsParent) as refused:
         covering(parse_grants([parent]), parse_grants([parent, child]), user_id="u1")
     assert refused.value.param == "granted_scopes[1]"
+
+
+ROLE = "{{delegating_user.role}}"
+PARENT = {
+    "read": read(app_id="ehr", entities=["visit"], filters={"ward": "A", "owner": "{{delegating_user.id}}"}),
+    "tool": tool(rate_limit=5, constraints={"to": ["x", 1], "as": {"role": ROLE}}),
+}
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        pytest.param("read", {"filters": None}, id="null for what was restricted"),
+        pytest.param("read", {"filters": {}}, id="an empty object for what was restricted"),
+        pytest.param("read", {"entities": None}, id="null for a list"),
+        pytest.param("read", {"app_id": None}, id="null for a name"),
+        pytest.param("read", {"filters": {"ward": {}, "owner": "u1"}}, id="an object that says nothing"),
+        pytest.param("read", {"filters": {"ward": ["A"], "owner": "u1"}}, id="a list where one was given"),
+        pytest.param("read", {"filters": {"ward": None, "owner": "u1"}}, id="null for a value"),
+        pytest.param("read", {"filters": {"WARD": "A", "owner": "u1"}}, id="another case of a key"),
+        pytest.param("read", {"filters": {"ward": "\uff21", "owner": "u1"}}, id="a letter normalized to the same"),
+        pytest.param("read", {"filters": {"w\u0430rd": "A", "owner": "u1"}}, id="a key that looks alike"),
+        pytest.param("read", {"filters": {"ward": "A\u200b", "owner": "u1"}}, id="a character that is not seen"),
+        pytest.param("read", {"filters": {"ward": "A ", "owner": "u1"}}, id="a blank at the end"),
+        pytest.param("read", {"filters": {"ward": "A", "owner": "{{delegating_user.email}}"}}, id="another variable"),
+        pytest.param("read", {"filters": {"ward": "A", "owner": f"u1{ROLE}"}}, id="a variable glued on"),
+        pytest.param("read", {"filters": {"ward": "A", "owner": ["u1", "u2"]}}, id="one alternative too many"),
+        pytest.param("tool", {"rate_limit": None}, id="null for the rate"),
+        pytest.param("tool", {"constraints": {"to": True, "as": {"role": ROLE}}}, id="true for 1"),
+        pytest.param("tool", {"constraints": {"to": "1", "as": {"role": ROLE}}}, id="text for 1"),
+        pytest.param("tool", {"constraints": {"to": [["x"]], "as": {"role": ROLE}}}, id="a list in a list"),
+        pytest.param("tool", {"constraints": {"to": ["x", 1, 2], "as": {"role": ROLE}}}, id="one behind two good ones"),
+        pytest.param("tool", {"constraints": {"to": "x", "as": {"role": "owner"}}}, id="the role of today"),
+        pytest.param("tool", {"constraints": {"to": "x", "as": {}}}, id="a missing key inside"),
+        pytest.param("tool", {"constraints": {"to": "x", "as": {"as": {"role": ROLE}}}}, id="a key one level deeper"),
+        pytest.param("tool", {"constraints": {"to": "x", "as": [{"role": ROLE}]}}, id="a list around an object"),
+        pytest.param("tool", {"constraints": {"to": "x", "as.role": ROLE}}, id="a path for a key"),
+    ],
+)
+def test_there_is_no_way_around_what_a_parent_is_held_to(held: str, asked: dict[str, Any]) -> None:
+    parent = parse_grants([plain(struct(PARENT[held]))])
+    with pytest.raises(ScopeExceedsParent):
+        covering(parent, parse_grants([plain(struct(PARENT[held] | asked))]), user_id="u1")
 
 
 def test_a_credential_without_grants_contains_none() -> None:

@@ -31,6 +31,7 @@ MOST_NODES = 200
 LARGEST_WHOLE = 2**53 - 1
 """JSON numbers are doubles here. Beyond this, numbers that were typed differently become the same double."""
 MOST_COMPARISONS = 5_000
+LONGEST_PLACE = 200
 
 USER_ID = "id"
 # Not after a third brace: `{{{delegating_user.id}}}` could be read in two ways, so it is read in none.
@@ -147,7 +148,7 @@ class _Reader:
 
     def read_object(self, value: Mapping[str, Any], param: str, *, depth: int) -> dict[str, Any]:
         # In order of the keys, which a Struct does not keep: the same request is always refused for the same place.
-        return {key: self._read(value[key], f"{param}.{_key(key, param)}", depth=depth + 1) for key in sorted(value)}
+        return {key: self._read(value[key], _place_of(key, param), depth=depth + 1) for key in sorted(value)}
 
     def _read(self, value: Any, param: str, *, depth: int) -> Any:
         self._nodes += 1
@@ -177,13 +178,13 @@ def _scalar(value: Any, param: str) -> Any:
     return value
 
 
-def _key(key: str, param: str) -> str:
-    """Fit to be named."""
-    place = f"{param}.{shown(key)}"
+def _place_of(key: str, param: str) -> str:
+    """Where the value of the key stands, cut off where it would not fit into the trailers of a call. Raises ValidationFailed for the key itself."""
+    place = f"{param}.{shown(key)}"[:LONGEST_PLACE]
     text(key, place)
     if "{{" in key:
         raise ValidationFailed("A key is not a template: no variables in it.", param=place)
-    return shown(key)
+    return place
 
 
 def _check_variables(template: str, param: str) -> None:
