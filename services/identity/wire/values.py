@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 
 from services.chassis.paging import nullable
@@ -31,10 +30,22 @@ def struct(values: Mapping[str, object]) -> Struct:
 
 
 def plain(values: Struct) -> dict[str, Any]:
-    """A JSON object as Python sees it: numbers are floats, whole ones too."""
-    return cast("dict[str, Any]", json_format.MessageToDict(values))
+    """A JSON object as Python sees it: numbers are floats, whole ones too.
+
+    Not by json_format, which raises ValueError for NaN and the infinities that a gRPC caller can send. Here they arrive as they are, and
+    whoever reads the field refuses them by its name.
+    """
+    return {key: plain_value(value) for key, value in values.fields.items()}
 
 
 def plain_value(value: Value) -> Any:
     """A JSON value as Python sees it; None for null and for a value that was not given."""
-    return json_format.MessageToDict(value)
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return plain(value.struct_value)
+        case "list_value":
+            return [plain_value(element) for element in value.list_value.values]
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(value, kind)
