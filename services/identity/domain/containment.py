@@ -3,6 +3,7 @@
 The promise: if `covering` accepts, then every action that a child's grant allows, one delegation further down, is allowed to the parent by
 the very grant that covers it, whoever the delegating user has become since (e-mail address and role may change, the id does not), and every row
 that satisfies the child's filters satisfies the parent's. Not the reverse: what cannot be seen structurally is refused, though it might be harmless.
+(That is said of the rules. Where telling takes too many comparisons the answer is no, here as in constraints.satisfies, whatever the rules say.)
 
 Why it holds, for a constraint c contained in p, by induction over p, for every value v that satisfies c:
 
