@@ -1,6 +1,9 @@
 """AgentService over real gRPC: wire form, limits, refusals, repeated calls, and what null is."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,11 +14,14 @@ from google.protobuf.struct_pb2 import Value
 from hasp.identity.v1 import agent_service_pb2 as pb
 from hasp.identity.v1.agent_service_pb2_grpc import AgentServiceStub
 
+from services.chassis.authentication import RemoteAuthenticator
+from services.chassis.errors import InvalidApiKey
 from services.chassis.ulids import new_ulid
+from services.chassis.watching import Watch
 from services.identity.usecases.credentials import IssuedCredential
-from tests.identity.agents import issue, principal_of
+from tests.identity.agents import TOOL, issue, may_delegate_to, principal_of
 from tests.identity.conftest import Identity, Person, make_person
-from tests.identity.serving import TIMEOUT, bearing, refused
+from tests.identity.serving import TIMEOUT, bearing, channel_of, refused
 
 ROUTER: dict[str, Any] = {
     "name": "IntakeRouter",
@@ -402,3 +408,48 @@ async def test_the_audit_log_learns_who_called_and_in_which_request(
         alice.principal.user_id,
     )
     assert event.request_id == answer.meta.request_id
+
+
+async def test_once_any_archiving_has_answered_no_service_accepts_a_credential(
+    agents: Caller, address: str, tls_dir: Path, identity: Identity, alice: Person
+) -> None:
+    """Also the one that found the agent archived, while the first may still be waiting for the watchers."""
+    async with channel_of("inference", address, tls_dir) as one, channel_of("billing", address, tls_dir) as other:
+        watches = [Watch(channel, name="identity") for channel in (one, other)]
+        running = [asyncio.create_task(watch.run()) for watch in watches]
+        services = [
+            RemoteAuthenticator(channel, watch, identity.clock)
+            for channel, watch in zip((one, other), watches, strict=True)
+        ]
+
+        async def archive_and_look(agent_id: str, tokens: Sequence[str]) -> None:
+            await agents.archive(agent_id)
+            for service in services:
+                for token in tokens:
+                    with pytest.raises(InvalidApiKey):
+                        await service.authenticate(token)
+
+        try:
+            async with asyncio.timeout(5):
+                while not all(watch.live for watch in watches):  # noqa: ASYNC110 - a clock is read
+                    await asyncio.sleep(0.01)
+            for number in range(5):
+                parent, child = [
+                    (
+                        await agents.register(ROUTER | {"name": f"{name} {number}", "allowed_scope_types": None})
+                    ).data.agent
+                    for name in ("Parent", "Child")
+                ]
+                holder = await identity.agents.get(alice.principal, parent.id)
+                delegate = await identity.agents.get(alice.principal, child.id)
+                issued = await issue(identity, alice.principal, holder, TOOL, may_delegate_to(delegate))
+                delegated = await issue(identity, await principal_of(identity, issued), delegate, TOOL)
+                tokens = [issued.token, delegated.token]
+                for service in services:
+                    for token in tokens:
+                        await service.authenticate(token)
+                await asyncio.gather(*(archive_and_look(parent.id, tokens) for _ in range(3)))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
