@@ -17,6 +17,7 @@ TYPES = {
     422: ("unprocessable", "invalid_request_error"),
     429: ("rate_limited", "rate_limit_error"),
     501: ("unavailable", "api_error"),
+    503: ("unavailable", "overloaded_error"),
 }
 
 

@@ -226,6 +226,23 @@ def test_a_field_of_the_wrong_json_type_is_malformed(shared_clinic: Clinic, idle
     check(agents.request(shared_clinic, idle_agent, **settings), 400, "MALFORMED_JSON")
 
 
+@pytest.mark.parametrize(
+    "grant",
+    [
+        '{"type": "external.tool.invoke", "tool_id": "a", "tool_id": "b"}',
+        '{"type": "external.tool.invoke", "tool_id": "a", "type": "hasp.data.read"}',
+        '{"type": "external.tool.invoke", "tool_id": "a", "constraints": {"room": 1, "room": [1, 2]}}',
+    ],
+)
+def test_a_grant_that_says_two_things_at_once_is_malformed(shared_clinic: Clinic, idle_agent: str, grant: str):
+    answer = shared_clinic.http.post(
+        f"/v1/agents/{idle_agent}/credentials",
+        content=f'{{"name": "Twice", "granted_scopes": [{grant}]}}',
+        headers={"content-type": "application/json"},
+    )
+    check(answer, 400, "MALFORMED_JSON")
+
+
 def test_a_type_of_grant_that_the_agent_may_not_carry_is_refused_whoever_issues(shared_clinic: Clinic):
     agent_id = register(shared_clinic, allowed_scope_types=["hasp.data.read", "agent.delegate"])
     issue(shared_clinic, agent_id, READ)

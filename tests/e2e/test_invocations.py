@@ -198,6 +198,22 @@ def test_an_authorization_needs_an_action(worker: Held, body: Any, status: int, 
     check(worker.send("POST", "/v1/invocations", json=body), status, code, param)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        '{"type": "external.tool.invoke", "tool_id": "calendar.find_slots", "tool_id": "calendar.delete"}',
+        '{"type": "external.tool.invoke", "tool_id": "calendar.find_slots", "arguments": {"room": 1, "room": 2}}',
+    ],
+)
+def test_an_action_that_says_two_things_at_once_is_malformed(worker: Held, action: str):
+    answer = worker.clinic.http.post(
+        "/v1/invocations",
+        content=f'{{"action": {action}}}',
+        headers={"authorization": f"Bearer {worker.token}", "content-type": "application/json"},
+    )
+    check(answer, 400, "MALFORMED_JSON")
+
+
 @pytest.mark.parametrize("body", [{}, {"outcome": ""}, {"outcome": "perhaps"}, {"outcome": None}])
 def test_an_outcome_is_one_of_two(worker: Held, body: Any):
     path = f"/v1/invocations/{authorized(worker, **FIND)['id']}"

@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from cli.suite import Suite
+from tests.e2e.agents import equip, tool
 from tests.e2e.clinic import Clinic, wait_until
+from tests.e2e.envelope import check
 from tests.e2e.people import Patient
 from tests.e2e.upstream import Upstream
 
@@ -157,6 +159,19 @@ def test_without_the_database_nothing_is_dispatched(suite: Suite, warm: Clinic, 
     for path in ("/v1/usage", "/v1/api_keys", "/v1/compliance/baa", "/v1/ai/settings"):
         wait_until(lambda path=path: [warm.http.get(path).status_code for _ in range(20)] == [200] * 20, seconds=20)
     check_healed(warm, upstream)
+
+
+def test_what_an_agent_was_authorized_to_outlives_identity(suite: Suite, clinic: Clinic):
+    action = tool("calendar.find_slots")
+    held = equip(clinic, action, max_concurrent_invocations=1)
+    running = held.authorize(**action).json()["data"]["invocation"]["id"]
+    done = f"/v1/invocations/{running}/complete"
+    with killed(suite, "identity"):
+        check(held.authorize(**action), 503, "SERVICE_UNAVAILABLE", retryable=True)
+        check(held.send("POST", done, json={"outcome": "failed"}), 503, "SERVICE_UNAVAILABLE", retryable=True)
+    wait_until(lambda: held.authorize(**action).status_code == 429, seconds=15)
+    assert held.send("POST", done, json={"outcome": "succeeded"}).status_code == 200
+    assert held.authorize(**action).status_code == 201
 
 
 def test_a_dead_provider_is_a_502_and_costs_nothing(suite: Suite, warm: Clinic, patient: Patient):
