@@ -79,6 +79,10 @@ def _credentials() -> None:
         """
     )
     op.execute("CREATE INDEX credentials_agent ON credentials (org_id, agent_id, id)")
+    # What an agent holds now is counted in every list of agents; what it held before only grows.
+    op.execute(
+        "CREATE INDEX credentials_in_force ON credentials (org_id, agent_id, expires_at) WHERE revoked_at IS NULL"
+    )
     op.execute("CREATE INDEX credentials_parent ON credentials (org_id, parent_id) WHERE parent_id IS NOT NULL")
     tenant(op, "credentials")
     grant_app(op, "credentials", "SELECT, INSERT")
