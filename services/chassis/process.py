@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import TypeVar
 
 import structlog
@@ -41,6 +41,13 @@ def run(main: Callable[[], Coroutine[None, None, None]]) -> None:
     except Exception as error:
         log.error("the process failed", exc_info=error)
         sys.exit(1)
+
+
+async def end(tasks: Collection[asyncio.Task[None]], *, grace: float = 2.0) -> None:
+    """Cancel background work and wait until it has ended, `grace` seconds at most: a watch says farewell to who would wait for it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=grace)
 
 
 def in_background(work: Callable[[], Awaitable[None]], *, name: str, pause: float = 1.0) -> asyncio.Task[None]:

@@ -12,6 +12,8 @@
    stopped. The ping was sent before the lease's commit, so one second after a publication every lease that knew nothing
    of it has ended, whoever held it: waiting never takes longer.
 3. Without the database no lease is written and no pong is given; the leases end, and the watchers ask or refuse.
+4. A watcher that ends says so: it has dropped its memory, counts no lease any more and is never the same watcher again, and
+   tells that it has applied all changes there will ever be. The loss of a connection says nothing of the kind.
 
 All replicas of the owner share the tables. A watcher's acknowledgements are written by whichever replica serves it. `seq`
 has no gaps and commits in order (the row's lock), so "everything after the last one I saw" is complete. A notification
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -39,12 +41,12 @@ from services.chassis.clock import Clock
 from services.chassis.database import UNAVAILABLE, Database, Tx
 from services.chassis.errors import ServiceUnavailable, ValidationFailed
 from services.chassis.ulids import is_ulid
+from services.chassis.watch_applied import Applied
 
 LEASE = 1.0
 """Seconds that a watcher may use its memory, from sending the ping."""
 _LEASE_HERE = LEASE * 1.02  # the same second on a clock that runs two per cent fast
 _POLL = 0.25
-_ACKNOWLEDGEMENT_POLL = 0.02
 _PRUNE_EVERY = 60.0
 # A watcher ends what runs five seconds after its lease: nobody has use for a longer past.
 _KEEP_CHANGES = timedelta(minutes=10)
@@ -84,10 +86,7 @@ class ChangeLog:
         """Every stream has been given the changes up to here; None until it is known."""
         self._following = asyncio.Event()
         self._leases: Batcher[Stream, int] = Batcher(self._grant)
-        self._slowest: Batcher[None, int | None] = Batcher(self._read_slowest)
-        self._untold: dict[str, int] = {}
-        self._to_tell = asyncio.Event()
-        self._told = asyncio.Event()
+        self._applied = Applied(db)
 
     async def publish(self, tx: Tx, *, org_id: OrgId, subject_id: str = "", cancel: bool = False) -> int:
         """Number the change and tell every watcher once `tx` commits. The counter is locked until then: publish last.
@@ -107,13 +106,7 @@ class ChangeLog:
         """
         try:
             async with asyncio.timeout(_LEASE_HERE):
-                while True:
-                    told = self._told
-                    if await self._is_applied(seq):
-                        return
-                    # Another replica may serve the watcher and write its acknowledgement: look again soon.
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(told.wait(), _ACKNOWLEDGEMENT_POLL)
+                await self._applied.reached(seq)
         except TimeoutError:
             log.warning("a watcher was silent until its lease ended", seq=seq)
 
@@ -121,7 +114,7 @@ class ChangeLog:
         """Push, acknowledge and prune until cancelled. A database that is away is waited for."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_again(self._follow))
-            tasks.create_task(_again(self._write_acknowledgements))
+            tasks.create_task(_again(self._applied.write))
             tasks.create_task(_again(self._prune))
 
     @contextmanager
@@ -156,28 +149,15 @@ class ChangeLog:
         return seq
 
     def acknowledge(self, stream: Stream, applied_seq: int) -> None:
-        """Note that the watcher has applied everything up to `applied_seq`; written to the database with the next batch."""
+        """Note that the watcher has applied everything up to `applied_seq`."""
         stream.applied_seq = max(stream.applied_seq, applied_seq)
-        self._untold[stream.watcher_id] = stream.applied_seq
-        self._to_tell.set()
+        self._applied.note(stream.watcher_id, stream.applied_seq)
 
     async def _grant(self, streams: Sequence[Stream]) -> Sequence[int]:
         each = {stream.watcher_id: (stream.watcher_id, stream.workload, stream.applied_seq) for stream in streams}
         async with self._db.hot.connection() as connection:
             seq = await store.grant(connection, list(each.values()), _LEASE_HERE)
         return [seq] * len(streams)
-
-    async def _is_applied(self, seq: int) -> bool:
-        try:
-            slowest = await self._slowest.submit(None)
-        except UNAVAILABLE as failure:
-            log.warning("who holds a lease cannot be read", exc_info=failure)
-            return False
-        return slowest is None or slowest >= seq
-
-    async def _read_slowest(self, askers: Sequence[None]) -> Sequence[int | None]:
-        async with self._db.hot.connection() as connection:
-            return [await store.slowest(connection)] * len(askers)
 
     async def _follow(self) -> None:
         async with await self._db.connect() as connection:
@@ -215,21 +195,6 @@ class ChangeLog:
         for stream in self._streams:
             stream.break_off()
         self._streams.clear()
-
-    async def _write_acknowledgements(self) -> None:
-        while True:
-            await self._to_tell.wait()
-            self._to_tell.clear()
-            telling = dict(self._untold)
-            try:
-                async with self._db.hot.connection() as connection:
-                    await store.acknowledge(connection, telling)
-            except UNAVAILABLE:
-                self._to_tell.set()
-                raise
-            self._untold = {watcher: seq for watcher, seq in self._untold.items() if telling.get(watcher) != seq}
-            told, self._told = self._told, asyncio.Event()
-            told.set()
 
     async def _prune(self) -> None:
         while True:

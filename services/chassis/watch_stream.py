@@ -24,6 +24,9 @@ _SILENCE_LIMIT = 1.5
 # For the first word of a new stream: the one replica of several that says nothing is soon given up for the next.
 _FIRST_WORD = 0.5
 _RETRY = (0.05, 1.0)  # first pause and longest, in seconds
+_FAREWELL = 2**63 - 1
+"""Applied: every change there will ever be."""
+_FAREWELL_SECONDS = 0.3
 _RECENT = 4096
 # Runs on while the process is stopped or its machine is suspended.
 _CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
@@ -97,7 +100,7 @@ class Watch:
         return False
 
     async def run(self) -> None:
-        """Keep the stream up until cancelled."""
+        """Keep the stream up until cancelled, and then say farewell: nothing is remembered any more, so that nobody need wait for this watcher."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tick())
             tasks.create_task(self._stay_connected())
@@ -134,6 +137,14 @@ class Watch:
             await asyncio.wait([reading, pinging], return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 await reading
+        except asyncio.CancelledError:
+            pinging.cancel()
+            # Before it is said: from here on there is no lease, and whoever runs this watch again is another watcher.
+            self._forget()
+            outgoing.put_nowait(pb.WatchRequest(applied_seq=_FAREWELL))
+            outgoing.put_nowait(None)
+            await asyncio.wait([reading], timeout=_FAREWELL_SECONDS)
+            raise
         finally:
             reading.cancel()
             pinging.cancel()
@@ -186,6 +197,12 @@ class Watch:
             self._floor = self._recent[0].seq
         self.applied_seq = change.seq
         self._count_leases()
+
+    def _forget(self) -> None:
+        self._sent.clear()
+        self._flush(self.applied_seq)
+        self._lease_until = min(self._lease_until, lease_time())
+        self._watcher_id = new_ulid(SystemClock())
 
     def _flush(self, seq: int) -> None:
         for callback in self._flushed:

@@ -79,6 +79,8 @@ class Remembered(Generic[K, V]):
         self._keys_of: defaultdict[str, set[K]] = defaultdict(set)
         self._loads: dict[K, _Load[V]] = {}
         self._count = 0
+        self._void = 0
+        """Loads up to this one began before the watch began anew, perhaps at an earlier position: they may have missed what it has told already."""
         watch.on_change(self._drop_changed)
         watch.on_flush(self._drop_all)
 
@@ -107,14 +109,15 @@ class Remembered(Generic[K, V]):
         under_lease = self._watch.live
         arrived = self._count
         for _ in range(_LOADS):
-            loaded = await self._join(key, arrived, under_lease=under_lease)
-            if not self._watch.is_stale(loaded.seq, loaded.org_id, loaded.subject_ids):
+            load = await self._join(key, arrived, under_lease=under_lease)
+            loaded = load.task.result()
+            if load.number > self._void and not self._watch.is_stale(loaded.seq, loaded.org_id, loaded.subject_ids):
                 self._keep(key, loaded)
                 return loaded.value
             arrived = self._count
         raise ServiceUnavailable
 
-    async def _join(self, key: K, arrived: int, *, under_lease: bool) -> Loaded[V]:
+    async def _join(self, key: K, arrived: int, *, under_lease: bool) -> _Load[V]:
         """One load for all who ask. Without a lease only a load that began after the call arrived may answer it: an earlier one may have read what
         was revoked meanwhile, by a revocation that had no reason to wait for this process."""
         while True:
@@ -122,7 +125,8 @@ class Remembered(Generic[K, V]):
             if running is None:
                 running = self._start(key)
             if under_lease or running.number > arrived:
-                return await asyncio.shield(running.task)
+                await asyncio.shield(running.task)
+                return running
             await asyncio.wait([running.task])
 
     def _start(self, key: K) -> _Load[V]:
@@ -163,6 +167,7 @@ class Remembered(Generic[K, V]):
                 self._drop(key)
 
     def _drop_all(self) -> None:
+        self._void = self._count
         self._kept.clear()
         self._keys_of.clear()
 

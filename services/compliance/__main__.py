@@ -41,8 +41,7 @@ async def serve() -> None:
     background = (watch.run, authenticator.run, changes.run, answers.run, Sequencer(db).run)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
-    for task in tasks:
-        task.cancel()
+    await process.end(tasks)
     await identity.close(None)
     await db.close()
 

@@ -85,6 +85,36 @@ async def test_revoking_with_healthy_watchers_is_quick(replica: Replica) -> None
     assert statistics.median(took) < 0.15  # 50 ms is the aim, measured by tests.load.identity on a quiet machine
 
 
+async def test_a_watcher_that_has_said_farewell_is_not_waited_for(owner: Owner) -> None:
+    """Its lease stands in the database yet. It has forgotten everything, and begins as another should it begin again."""
+    async with owner.replica() as one, owner.replica() as other:
+        async with watching_by(one.channel) as (watch,):
+            flushed: list[bool] = []
+            watch.on_flush(lambda: flushed.append(True))
+        assert not watch.live
+        assert flushed
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await other.revoke("key0")
+        assert time.monotonic() - began < 0.4
+        again = asyncio.create_task(watch.run())
+        await until_live(watch)
+        seq = await other.revoke("key1")
+        assert watch.applied_seq == seq
+        again.cancel()
+        await asyncio.wait([again])
+
+
+async def test_a_farewell_to_an_owner_that_is_gone_takes_no_time(replica: Replica) -> None:
+    async with replica.db.hot.connection() as connection, connection.transaction():
+        async with watching_by(replica.channel) as (watch,):
+            for stream in replica.changes._streams:
+                stream.outgoing = asyncio.Queue()  # nothing that is put there is sent
+            began = time.monotonic()
+        assert time.monotonic() - began < 1
+        assert not watch.live
+
+
 async def test_without_watchers_nobody_is_waited_for(replica: Replica) -> None:
     began = time.monotonic()
     await replica.revoke("key0")
@@ -286,6 +316,20 @@ async def test_a_load_that_a_change_has_overtaken_is_repeated(unconnected: Watch
     slow.go.set()
     assert await asked == 3
     assert await unconcerned == 2
+
+
+async def test_a_load_that_a_new_beginning_has_overtaken_is_repeated(unconnected: Watch) -> None:
+    """The owner's other replica may not know yet how far this watcher was, and begins before a change that the load has missed."""
+    give_lease(unconnected)
+    slow = Slow()
+    remembered = Remembered(unconnected, slow.load)
+    asked = asyncio.create_task(remembered.get("key"))
+    await asyncio.sleep(0.01)
+    unconnected._apply(Change(seq=1, org_id=ACME, subject_id="key"))
+    unconnected._flush(0)
+    slow.go.set()
+    assert await asked == 2
+    assert await remembered.get("key") == 2
 
 
 async def test_a_change_drops_the_subject_and_without_one_the_organization(unconnected: Watch) -> None:

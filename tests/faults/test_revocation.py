@@ -104,6 +104,21 @@ async def test_a_stopped_watcher_is_waited_for_and_accepts_nothing_when_it_goes_
     machine.show("revoke with a watcher stopped", took)
 
 
+async def test_a_watcher_that_stopped_in_peace_is_not_waited_for(
+    replicated: Suite, clinic: Clinic, crowd: Crowd, http: httpx.AsyncClient
+):
+    took = []
+    for victim in ("billing-2", "compliance"):
+        (authority,) = keys(clinic, 1)
+        await crowd.until(Verdict.ACCEPTED, authority.tokens[0])
+        await asyncio.to_thread(replicated.process(victim).stop)
+        took.append(await revoke(http, crowd, authority))
+        await asyncio.to_thread(replicated.restart, victim)
+        await crowd.until(Verdict.REFUSED, authority.tokens[0])
+    machine.show("revoke at once after a watcher has stopped in peace", took)
+    assert max(took) < 0.5
+
+
 async def test_a_watcher_that_was_cut_off_is_waited_for_and_accepts_nothing(
     replicated: Suite, clinic: Clinic, crowd: Crowd, http: httpx.AsyncClient
 ):
