@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import sqlalchemy
@@ -55,7 +55,7 @@ class Database:
             pool_timeout=5,
             pool_pre_ping=False,
             hide_parameters=True,
-            connect_args={"connect_timeout": 3},
+            connect_args=_CONNECTION,
         )
         self._url = url
         self.hot: AsyncConnectionPool[psycopg.AsyncConnection] = AsyncConnectionPool(
@@ -101,5 +101,14 @@ class Database:
         return self.transaction(EVERYONE)
 
 
-_HOT = {"autocommit": True, "options": f"-c hasp.org_id={EVERYONE}", "connect_timeout": 3}
+# Seconds, and milliseconds for the last: over a network that drops everything in silence a connection is given up after
+# eleven seconds without traffic, or ten after what was sent and not acknowledged. Unix sockets know none of it.
+_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_HOT = _CONNECTION | {"autocommit": True, "options": f"-c hasp.org_id={EVERYONE}"}
 _SET_ORG = sqlalchemy.text("SELECT set_config('hasp.org_id', :org_id, true)")
