@@ -23,7 +23,7 @@ GRANT = tool("lookup_patient")
 OTHER: Any = LOOKUP | {"name": "delete_patient"}
 SEARCH: Any = {"type": "web_search_20250305", "name": "web_search"}
 LONG = "Tell me.\n[[sim:say=Once upon a time ]][[sim:repeat=60]][[sim:interval_ms=100]]"
-SHORTER = "Tell me.\n[[sim:say=Once upon a time ]][[sim:repeat=10]][[sim:interval_ms=100]]"
+SHORTER = "Tell me.\n[[sim:say=Once upon a time ]][[sim:repeat=25]][[sim:interval_ms=100]]"
 
 
 @contextmanager
