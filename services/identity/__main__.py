@@ -1,6 +1,7 @@
 """Identity: `python -m services.identity` serves, `python -m services.identity migrate` migrates."""
 
 import sys
+from datetime import timedelta
 
 from services.chassis import audit, logs, migrations, process
 from services.chassis.boundary import Boundary
@@ -31,7 +32,8 @@ async def serve() -> None:
     identity = Identity(db, clock, peppers, Sealer(db, FileKek(settings.kek_file)))
     compliance = connect(settings.compliance_address, "compliance", tls)
     billing = connect(settings.billing_address, "billing", tls)
-    relay = Relay(db, clock, {audit.TOPIC: AuditIntake(compliance).append, ACCOUNT_TOPIC: Accounts(billing).open})
+    owed = {audit.TOPIC: AuditIntake(compliance).append, ACCOUNT_TOPIC: Accounts(billing).open}
+    relay = Relay(db, clock, owed, gather=timedelta(milliseconds=50))
     boundary = Boundary(
         methods=methods_of(servicer.SERVICES),
         authenticator=identity.authentication,

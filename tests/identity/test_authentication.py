@@ -1,7 +1,9 @@
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from services.chassis.access import Principal
 from services.chassis.errors import InvalidApiKey
 from services.identity.domain.api_keys import WantedKey
 from services.identity.domain.tokens import Format, Peppers, Token
@@ -72,3 +74,39 @@ async def test_an_earlier_use_that_is_told_late_changes_nothing(identity: Identi
         await identity.uses.flush()
     key = (await identity.keys.page(principal, before_id=None, limit=1)).keys[0]
     assert key.last_used_at == identity.clock.now() + timedelta(minutes=30)
+
+
+async def test_many_at_once_each_get_their_own_answer(identity: Identity, alice: Person, mallory: Person) -> None:
+    old = identity.authentication._peppers._keys[1]
+    both = Authentication(identity.db, identity.clock, Peppers({1: old, 2: b"2" * 32}), identity.uses)
+    unknown = Token.new(Format.WA_LIVE).plaintext
+    tokens = [alice.token, unknown, mallory.token, AGENT_TOKEN] * 60
+    answers = await asyncio.gather(*(both.authenticate(token) for token in tokens), return_exceptions=True)
+    ids = [each.id if isinstance(each, Principal) else type(each) for each in answers]
+    assert ids == [alice.principal.id, InvalidApiKey, mallory.principal.id, InvalidApiKey] * 60
+
+
+async def test_nobody_who_comes_after_a_revocation_is_let_in_by_a_lookup_that_began_before(
+    identity: Identity, alice: Person
+) -> None:
+    for _ in range(20):
+        issued = await identity.keys.create(alice.principal, WantedKey(name="short", scopes=["control:read"]))
+        earlier = [asyncio.create_task(identity.authentication.authenticate(issued.plaintext)) for _ in range(30)]
+        await asyncio.sleep(0)
+        await identity.keys.revoke(alice.principal, issued.key.id)
+        later = [identity.authentication.authenticate(issued.plaintext) for _ in range(30)]
+        answers = await asyncio.gather(*later, return_exceptions=True)
+        assert {type(each) for each in answers} == {InvalidApiKey}
+        await asyncio.gather(*earlier, return_exceptions=True)
+
+
+async def test_a_restarted_database_costs_nobody_an_answer(identity: Identity, alice: Person) -> None:
+    connection = await identity.db.connect()
+    # What a restart leaves of the pool.
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+    answers = await asyncio.gather(*(identity.authentication.authenticate(alice.token) for _ in range(50)))
+    assert {answer.id for answer in answers} == {alice.principal.id}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 
@@ -14,7 +14,7 @@ from services.chassis.access import OrgId
 # One statement is one snapshot: whatever was published up to `seq` is part of the answer. Both indexes are probed for
 # every token, known or not.
 _FIND = """
-    SELECT state.seq,
+    SELECT asked.place, state.seq,
         key.org_id, key.id, key.user_id, key.scopes, key.expires_at, key.revoked_at,
         credential.org_id, credential.id, credential.agent_id, credential.delegating_user_id, credential.delegation_path,
         credential.tool_ids, credential.test_mode, credential.expires_at, credential.revoked_at,
@@ -24,12 +24,13 @@ _FIND = """
                 AND running.status = 'authorized' AND running.expires_at > %(now)s
         )
     FROM watch_state state
-    LEFT JOIN tokens token ON token.token_hash = ANY(%(digests)s)
+    CROSS JOIN unnest(%(places)s::integer[], %(digests)b::bytea[]) AS asked (place, digest)
+    LEFT JOIN tokens token ON token.token_hash = asked.digest
     LEFT JOIN api_keys key ON key.org_id = coalesce(token.org_id, '') AND key.id = coalesce(token.principal_id, '')
     LEFT JOIN credentials credential
         ON credential.org_id = coalesce(token.org_id, '') AND credential.id = coalesce(token.principal_id, '')
 """
-_KEY, _CREDENTIAL = slice(1, 7), slice(7, 17)
+_KEY, _CREDENTIAL = slice(2, 8), slice(8, 18)
 # A row that somebody else holds is being marked by another replica, or revoked, or used for an authorization that marks it.
 _MARK_USED: tuple[LiteralString, ...] = tuple(
     f"""
@@ -83,17 +84,24 @@ class Found:
     principal: FoundKey | FoundCredential | None
 
 
-async def find(connection: AsyncConnection, digests: Sequence[bytes], now: datetime) -> Found:
-    """Whom one of the digests belongs to."""
-    row = await (await connection.execute(_FIND, {"digests": list(digests), "now": now})).fetchone()
-    if row is None:
+async def find(connection: AsyncConnection, tokens: Sequence[Sequence[bytes]], now: datetime) -> list[Found]:
+    """For each token, given by what it may be stored as, whom it belongs to."""
+    asked = [(place, digest) for place, digests in enumerate(tokens) for digest in digests]
+    places = f"{{{','.join(str(place) for place, _ in asked)}}}"
+    cursor = await connection.execute(_FIND, {"places": places, "digests": [each for _, each in asked], "now": now})
+    found: dict[int, Found] = {}
+    for row in await cursor.fetchall():
+        if row[0] not in found or found[row[0]].principal is None:
+            found[row[0]] = Found(row[1], _principal(row))
+    if len(found) != len(tokens):
         raise LookupError("watch_state has lost its row")
-    principal = None
+    return [found[place] for place in range(len(tokens))]
+
+
+def _principal(row: Sequence[Any]) -> FoundKey | FoundCredential | None:
     if row[_KEY.start] is not None:
-        principal = FoundKey(*row[_KEY])
-    elif row[_CREDENTIAL.start] is not None:
-        principal = FoundCredential(*row[_CREDENTIAL])
-    return Found(row[0], principal)
+        return FoundKey(*row[_KEY])
+    return FoundCredential(*row[_CREDENTIAL]) if row[_CREDENTIAL.start] is not None else None
 
 
 async def mark_used(
