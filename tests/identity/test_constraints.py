@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.errors import ValidationFailed
@@ -140,13 +140,13 @@ def satisfies_by_the_book(value: Any, constraint: Any) -> bool:
 
 
 @given(json, json)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_satisfying_is_the_rule_as_it_is_written(constraint: Any, value: Any) -> None:
     assert satisfies(value, constraint) is satisfies_by_the_book(value, constraint)
 
 
 @given(json, json, st.integers(0, 2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_it_is_so_for_lists_of_what_is_known_to_satisfy_too(constraint: Any, value: Any, more: int) -> None:
     alternatives = [constraint, value, "x"][: more + 1]
     assert satisfies([value, value], alternatives) is satisfies_by_the_book([value, value], alternatives)

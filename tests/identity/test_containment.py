@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.identity.domain.actions import (
@@ -226,6 +226,11 @@ def delegations(draw: Draw, scope_type: str) -> tuple[list[Grant], list[Grant]]:
     return (child, parent) if seldom(draw, 5) else (parent, child)
 
 
+def times(examples: int) -> settings:
+    # A busy machine is no fault of the strategies.
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def covered(parent: list[Grant], child: list[Grant], user_id: str) -> list[int] | None:
     try:
         return covering(parent, child, user_id=user_id)
@@ -241,7 +246,7 @@ def no_child_goes_beyond_its_parent(scope_type: str, examples: int) -> Counter[s
     """Counts what was drawn, so that the proof is known to be of something."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=examples, deadline=None)
+    @times(examples)
     @given(delegations(scope_type), user_ids, st.sampled_from([0, 0, 1, 2]), st.data())
     def holds(delegation: tuple[list[Grant], list[Grant]], user_id: str, depth: int, data: st.DataObject) -> None:
         parent, child = delegation
@@ -317,7 +322,7 @@ def test_every_type_is_drawn() -> None:
 def no_row_is_shown_to_a_child_alone(examples: int) -> Counter[str]:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=examples, deadline=None)
+    @times(examples)
     @given(objects, user_ids, st.data())
     def holds(filters: dict[str, Any], user_id: str, data: st.DataObject) -> None:
         parent = DataRead(filters=filters)
@@ -355,7 +360,7 @@ def test_every_row_that_satisfies_the_filters_of_a_child_satisfies_those_of_its_
 
 
 @given(constraints, user_ids, st.data())
-@settings(max_examples=150, deadline=None)
+@times(150)
 def test_what_only_leaves_out_alternatives_and_adds_keys_is_contained(
     wider: Any, user_id: str, data: st.DataObject
 ) -> None:
@@ -363,7 +368,7 @@ def test_what_only_leaves_out_alternatives_and_adds_keys_is_contained(
 
 
 @given(grants)
-@settings(max_examples=100, deadline=None)
+@times(100)
 def test_the_grants_drawn_here_are_what_a_caller_may_send(grant: Grant) -> None:
     drawn = {field.name: getattr(grant, field.name) for field in fields(grant)}
     sent = {name: list(value) if isinstance(value, tuple) else value for name, value in drawn.items()}
@@ -372,7 +377,7 @@ def test_the_grants_drawn_here_are_what_a_caller_may_send(grant: Grant) -> None:
 
 
 @given(grants, user_ids)
-@settings(max_examples=100, deadline=None)
+@times(100)
 def test_every_grant_contains_itself(grant: Grant, user_id: str) -> None:
     assert covering([grant], [grant], user_id=user_id) == [0]
 
@@ -380,7 +385,7 @@ def test_every_grant_contains_itself(grant: Grant, user_id: str) -> None:
 def test_a_grant_that_is_contained_in_a_contained_one_is_contained() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=150, deadline=None)
+    @times(150)
     @given(grants, user_ids, st.data())
     def holds(first: Grant, user_id: str, data: st.DataObject) -> None:
         second = delegated(data.draw, first)
@@ -430,7 +435,7 @@ def test_single_values_contain_those_alone_that_are_the_same_for_whomever_the_us
 
 
 @given(constraints, constraints, user_ids, st.data())
-@settings(max_examples=200, deadline=None)
+@times(200)
 def test_containment_is_the_rule_as_it_is_written(wider: Any, other: Any, user_id: str, data: st.DataObject) -> None:
     narrower = other if seldom(data.draw, 3) else narrowed(data.draw, wider, strays=True)
     assert contains(wider, narrower, user_id) is contains_by_the_book(wider, narrower, user_id)
