@@ -72,10 +72,23 @@ async def enqueue(
     tx: Tx, *, message_id: str, org_id: OrgId, topic: str, message: Message, after: datetime | None = None
 ) -> None:
     """Owe `message` to the destination of `topic`, if and only if `tx` commits. Wake the relay afterwards, or it is found within 100 ms."""
-    await tx.execute(
-        _ENQUEUE,
-        {"org_id": org_id, "topic": topic, "id": message_id, "payload": message.SerializeToString(), "due_at": after},
-    )
+    await tx.execute(_ENQUEUE, _row(Owed(message_id, org_id, topic, message.SerializeToString(), after)))
+
+
+async def enqueue_all(tx: Tx, messages: Sequence[Owed]) -> None:
+    """As enqueue, any number of messages without waiting for each."""
+    if messages:
+        await tx.execute(_ENQUEUE, [_row(message) for message in messages])
+
+
+def _row(message: Owed) -> dict[str, object]:
+    return {
+        "org_id": message.org_id,
+        "topic": message.topic,
+        "id": message.message_id,
+        "payload": message.payload,
+        "due_at": message.after,
+    }
 
 
 _ENQUEUE = sqlalchemy.text(

@@ -16,7 +16,7 @@ from services.chassis.access import OrgId
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.errors import ServiceUnavailable
-from services.chassis.outbox import INSERT_OWED, OutboxRow, Owed, Relay, enqueue, owed_parameters
+from services.chassis.outbox import INSERT_OWED, OutboxRow, Owed, Relay, enqueue, enqueue_all, owed_parameters
 from services.chassis.ulids import new_ulid
 from tests.postgres import DatabaseFactory
 
@@ -122,6 +122,17 @@ async def test_the_same_message_enqueued_twice_is_one(db: Database) -> None:
         async with db.transaction(ACME) as tx:
             await enqueue(tx, message_id=message_id, org_id=ACME, topic=TOPIC, message=StringValue(value=text))
     assert await waiting(db) == 1
+
+
+async def test_many_messages_enqueued_at_once_are_delivered_each_and_none_is_no_error(db: Database) -> None:
+    sibling = Sibling()
+    ids = [new_ulid(CLOCK) for _ in range(50)]
+    async with db.transaction(ACME) as tx:
+        await enqueue_all(tx, [])
+        await enqueue_all(tx, [Owed(each, ACME, TOPIC, StringValue(value="x").SerializeToString()) for each in ids])
+    async with running(Relay(db, CLOCK, {TOPIC: sibling.deliver})):
+        await until(lambda: _empty(db))
+    assert sorted(sibling.told) == sorted(ids)
 
 
 async def test_a_deferred_message_waits_for_its_time(db: Database) -> None:

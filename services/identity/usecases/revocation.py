@@ -13,12 +13,13 @@ waits and finds the credential revoked.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.access import OrgId
-from services.chassis.audit import Trail
+from services.chassis.audit import AuditTrail, Effect
 from services.chassis.clock import Clock
 from services.chassis.database import Tx
 from services.chassis.watch import ChangeLog
@@ -39,7 +40,7 @@ class Ended:
 
 
 class Revocation:
-    def __init__(self, clock: Clock, audit: Trail, changes: ChangeLog) -> None:
+    def __init__(self, clock: Clock, audit: AuditTrail, changes: ChangeLog) -> None:
         self._clock = clock
         self._audit = audit
         self._changes = changes
@@ -49,8 +50,7 @@ class Revocation:
         now = self._clock.now()
         ended = await self._end_tree(tx, credential.org_id, [credential.id], None, reason, now)
         await self._cancel(tx, credential.org_id, [each for each in ended if each.revoked_with == "kill"], now)
-        for each in ended:
-            await self._tell(tx, each, [credential.id], ended)
+        await self._tell(tx, credential.org_id, ended, [credential.id])
         # Also when it had ended before: the call that ended it may still wait for the watchers, and this one promises the same.
         cancels = credential.revocation_policy if credential.revoked_with is None else credential.revoked_with
         subjects = [(credential.id, cancels == "kill")]
@@ -63,12 +63,11 @@ class Revocation:
         The agent's row must be locked, so that nothing is issued to it meanwhile.
         """
         now = self._clock.now()
-        roots = await store.in_force_of_agent(tx, org_id, agent_id, now)
+        roots = frozenset(await store.in_force_of_agent(tx, org_id, agent_id, now))
         ended = await self._end_tree(tx, org_id, roots, "kill", None, now)
         drained = await store.stop_draining(tx, org_id, agent_id)
         await self._cancel(tx, org_id, ended, now, besides=drained)
-        for each in ended:
-            await self._tell(tx, each, roots, ended)
+        await self._tell(tx, org_id, ended, roots)
         subjects = [(agent_id, True), *((each.id, True) for each in ended if each.agent_id != agent_id)]
         return Ended(ended, await self._changes.publish_all(tx, org_id=org_id, subjects=subjects))
 
@@ -89,32 +88,36 @@ class Revocation:
         ids = [*(each.id for each in killed), *besides]
         if not ids:
             return
-        for invocation_id, credential_id in await store.cancel_invocations(tx, org_id, ids, now):
-            await self._audit.record(
-                tx,
-                org_id=org_id,
-                action="agent.invocation_cancelled",
-                entity_type="invocation",
-                entity_id=invocation_id,
-                metadata={"credential_id": credential_id, "reason": "revoked"},
+        cancelled = await store.cancel_invocations(tx, org_id, ids, now)
+        effects = [
+            Effect(
+                "agent.invocation_cancelled",
+                "invocation",
+                invocation_id,
+                {"credential_id": credential_id, "reason": "revoked"},
             )
+            for invocation_id, credential_id in cancelled
+        ]
+        await self._audit.record_all(tx, org_id=org_id, effects=effects)
 
-    async def _tell(self, tx: Tx, ended: Credential, roots: Collection[str], among: Sequence[Credential]) -> None:
-        metadata: dict[str, object] = {
-            "agent_id": ended.agent_id,
-            "policy": ended.revoked_with,
-            "delegation_path": list(ended.delegation_path),
-        }
-        if ended.id in roots:
-            below = [each.id for each in among if ended.id in each.delegation_path and each.id != ended.id]
-            metadata["cascade_revoked_credential_ids"] = sorted(below)
-        else:
-            metadata["revoked_with_credential_id"] = next(each for each in ended.delegation_path if each in roots)
-        await self._audit.record(
-            tx,
-            org_id=ended.org_id,
-            action="agent.credential_revoked",
-            entity_type="credential",
-            entity_id=ended.id,
-            metadata=metadata,
-        )
+    async def _tell(self, tx: Tx, org_id: OrgId, ended: Sequence[Credential], roots: Collection[str]) -> None:
+        below: dict[str, list[str]] = defaultdict(list)
+        for each in ended:
+            for above in each.delegation_path:
+                if above in roots and above != each.id:
+                    below[above].append(each.id)
+        effects = [_revoked(each, roots, below[each.id]) for each in ended]
+        await self._audit.record_all(tx, org_id=org_id, effects=effects)
+
+
+def _revoked(ended: Credential, roots: Collection[str], below: Sequence[str]) -> Effect:
+    metadata: dict[str, object] = {
+        "agent_id": ended.agent_id,
+        "policy": ended.revoked_with,
+        "delegation_path": list(ended.delegation_path),
+    }
+    if ended.id in roots:
+        metadata["cascade_revoked_credential_ids"] = sorted(below)
+    else:
+        metadata["revoked_with_credential_id"] = next(above for above in ended.delegation_path if above in roots)
+    return Effect("agent.credential_revoked", "credential", ended.id, metadata)
