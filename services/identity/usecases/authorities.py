@@ -10,7 +10,7 @@ from services.chassis.batching import Batcher
 from services.chassis.database import Database
 from services.chassis.errors import InvalidApiKey
 from services.identity.domain.invocations import Authority, CredentialRef, authority_of
-from services.identity.store import invocations as store
+from services.identity.store import authorizing as store
 
 _REMEMBERED = 5000
 

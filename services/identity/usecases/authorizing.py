@@ -15,8 +15,10 @@ from services.chassis.outbox import Owed
 from services.chassis.ulids import new_ulid
 from services.identity.domain.actions import Action
 from services.identity.domain.invocations import LIFE, Authority, Invocation, Room, Status, tool_of
-from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Found, Locked, Reply
+from services.identity.store import authorizing as store
+from services.identity.store.authorizing import Locked
+from services.identity.store.invocations import Found
+from services.identity.store.transactions import Connection, Reply
 from services.identity.usecases.authorities import Authorities
 from services.identity.usecases.judging import Judge
 

@@ -15,7 +15,8 @@ from services.chassis.outbox import Owed
 from services.identity.domain.errors import InvocationEnded
 from services.identity.domain.invocations import Invocation, Status
 from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Found, InvocationRef, Reply
+from services.identity.store.invocations import Found, InvocationRef
+from services.identity.store.transactions import Connection, Reply
 from services.identity.usecases.judging import Judge
 
 

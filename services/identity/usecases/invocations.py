@@ -15,6 +15,7 @@ from services.identity.domain.actions import Action, filters_of
 from services.identity.domain.invocations import Invocation
 from services.identity.store import invocations as store
 from services.identity.store.invocations import Found
+from services.identity.store.transactions import driver_of
 from services.identity.usecases.authorities import Authorities
 from services.identity.usecases.authorizing import Authorizing
 from services.identity.usecases.completing import Completing, unknown
@@ -85,7 +86,7 @@ class Invocations:
             raise unknown()
         ref = (principal.org_id, invocation_id)
         async with self._db.transaction(principal.org_id) as tx:
-            found = (await store.find(await store.driver_of(tx), [ref])).get(ref)
+            found = (await store.find(await driver_of(tx), [ref])).get(ref)
         if found is None or found.invocation.credential_id != principal.id:
             raise unknown()
         return Found(found.invocation.at(self._clock.now()), found.user)

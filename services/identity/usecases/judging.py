@@ -8,8 +8,7 @@ from typing import Generic, TypeVar
 from services.chassis.access import OrgId
 from services.chassis.batching import Batcher
 from services.chassis.database import BeforeCommit, Database, before_commit
-from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Reply
+from services.identity.store.transactions import Connection, Reply, driver_of, in_one_transaction
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -39,7 +38,7 @@ class Judge(Generic[T, F, R]):
         return await (self._batches.submit(item) if claim is None else self._alone(org_id, item, claim))
 
     async def _run(self, items: Sequence[T]) -> Sequence[R | Exception]:
-        return await store.in_one_transaction(
+        return await in_one_transaction(
             self._db,
             lambda connection: self._ask(connection, items),
             lambda connection, found: self._write(connection, items, found),
@@ -53,7 +52,7 @@ class Judge(Generic[T, F, R]):
         unclaimed = before_commit.set(None)
         try:
             async with self._db.transaction(org_id) as tx:
-                connection = await store.driver_of(tx)
+                connection = await driver_of(tx)
                 reply = await self._ask(connection, [item])
                 (result,) = await self._write(connection, [item], await reply())
                 if not isinstance(result, Exception):

@@ -14,7 +14,8 @@ from services.chassis.database import UNAVAILABLE, Database
 from services.chassis.outbox import Owed
 from services.identity.domain.invocations import Status
 from services.identity.store import invocations as store
-from services.identity.store.invocations import Connection, Overdue
+from services.identity.store.invocations import Overdue
+from services.identity.store.transactions import Connection, in_one_transaction
 
 KEPT = timedelta(days=30)
 _USES_KEPT = timedelta(hours=2)
@@ -32,7 +33,7 @@ class Sweeper:
 
     async def expire(self) -> int:
         """End invocations that nobody completed in time, at most 500; how many."""
-        return await store.in_one_transaction(
+        return await in_one_transaction(
             self._db, lambda connection: store.overdue(connection, now=self._clock.now(), limit=_MOST), self._expire
         )
 
