@@ -110,6 +110,12 @@ class ChangeLog:
         except TimeoutError:
             log.warning("a watcher was silent until its lease ended", seq=seq)
 
+    async def await_all(self) -> None:
+        """As await_watchers, for all that has been committed: who published it may have broken off without waiting."""
+        async with self._db.hot.connection() as connection:
+            seq = await store.current_seq(connection)
+        await self.await_watchers(seq)
+
     async def run(self) -> None:
         """Push, acknowledge and prune until cancelled. A database that is away is waited for."""
         async with asyncio.TaskGroup() as tasks:

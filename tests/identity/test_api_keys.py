@@ -1,3 +1,5 @@
+import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -112,3 +114,22 @@ async def test_the_operator_issues_only_to_a_user_of_the_organization(
 ) -> None:
     with pytest.raises(ResourceNotFound):
         await identity.keys.issue(alice.principal.org_id, mallory.principal.user_id, READER)
+
+
+async def test_a_repeated_revocation_waits_for_whom_the_first_would_have_waited(
+    identity: Identity, alice: Person
+) -> None:
+    """The first has broken off after its commit: that there is no such key any more must be true everywhere."""
+    key = (await identity.keys.create(alice.principal, READER)).key
+    async with identity.db.hot.connection() as connection:
+        silent = "INSERT INTO watchers VALUES (%s, 'billing', clock_timestamp() + interval '0.8 s', 0)"
+        await connection.execute(silent, (new_ulid(identity.clock),))
+        began = time.monotonic()
+        first = asyncio.create_task(identity.keys.revoke(alice.principal, key.id))
+        page = await identity.keys.page(alice.principal, before_id=None, limit=9)
+        while key.id in [each.id for each in page.keys]:
+            page = await identity.keys.page(alice.principal, before_id=None, limit=9)
+        first.cancel()
+        with pytest.raises(ResourceNotFound):
+            await identity.keys.revoke(alice.principal, key.id)
+        assert time.monotonic() - began > 0.6

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.chassis.access import OrgId, Principal
 from services.chassis.audit import Trail
 from services.chassis.clock import Clock
-from services.chassis.database import Database
+from services.chassis.database import Database, Tx
 from services.chassis.errors import ResourceNotFound
 from services.chassis.ulids import is_ulid, new_ulid
 from services.chassis.watch import ChangeLog
@@ -64,14 +64,19 @@ class ApiKeys:
             raise _unknown()
         async with self._db.transaction(caller.org_id) as tx:
             key = await store.revoke(tx, caller.org_id, key_id, self._clock.now())
-            if key is None:
-                raise _unknown()
-            await self._audit.record(
-                tx, org_id=caller.org_id, action="api_key.revoked", entity_type="api_key", entity_id=key.id
-            )
-            seq = await self._changes.publish(tx, org_id=caller.org_id, subject_id=key.id, cancel=True)
+            seq = None if key is None else await self._tell(tx, key)
+        if key is None or seq is None:
+            # The call that ended it may still wait, or have broken off: that it is gone must be true everywhere.
+            await self._changes.await_all()
+            raise _unknown()
         await self._changes.await_watchers(seq)
         return key
+
+    async def _tell(self, tx: Tx, ended: ApiKey) -> int:
+        await self._audit.record(
+            tx, org_id=ended.org_id, action="api_key.revoked", entity_type="api_key", entity_id=ended.id
+        )
+        return await self._changes.publish(tx, org_id=ended.org_id, subject_id=ended.id, cancel=True)
 
     async def _issue(self, org_id: OrgId, user_id: str, wanted: WantedKey) -> Issued:
         token = Token.new(wanted.form)
