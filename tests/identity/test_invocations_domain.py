@@ -16,6 +16,7 @@ from services.identity.domain.invocations import (
     Room,
     Status,
     Used,
+    Wish,
     authority_of,
 )
 
@@ -35,7 +36,7 @@ def link(name: str, *granted: dict[str, Any], covered_by: list[int] | None = Non
         org_id=ORG,
         credential_id=name,
         agent_id="an agent",
-        user_id=USER.id,
+        user=USER,
         delegation_path=(USER.id, name),
         chain_depth=0,
         max_running=max_running,
@@ -49,7 +50,7 @@ def room(now: datetime = NOW) -> Room:
 
 
 def admit(room: Room, authority: Authority, action: Action | None = None) -> int:
-    return room.admit(authority, action or Invoke("book"), USER)
+    return room.admit(Wish.of(authority, action or Invoke("book")), USER)
 
 
 def test_what_no_grant_permits_is_refused_by_its_tool_or_its_type() -> None:
@@ -123,6 +124,18 @@ def test_a_delegated_grant_uses_up_the_rates_of_all_it_came_from() -> None:
     for authority in (root, middle, leaf):
         with pytest.raises(RateLimited):
             admit(here, authority)
+
+
+def test_a_user_who_has_changed_is_compared_again() -> None:
+    mail = {"to": "{{delegating_user.email}}"}
+    authority = authority_of([link("own", tool(constraints=mail))])
+    wish = Wish.of(authority, Invoke("book", {"to": "b@example.test"}))
+    with pytest.raises(ToolNotInScope):
+        room().admit(wish, USER)
+    assert room().admit(wish, DelegatingUser(USER.id, "b@example.test", USER.role)) == 0
+    former = Wish.of(authority, Invoke("book", {"to": USER.email}))
+    with pytest.raises(ToolNotInScope):
+        room().admit(former, DelegatingUser(USER.id, "b@example.test", USER.role))
 
 
 def test_an_overdue_invocation_reads_expired_before_any_sweep() -> None:

@@ -57,12 +57,13 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One credential of a chain of delegations, as it was issued. Nothing of it changes."""
+    """One credential of a chain of delegations, as it was issued. Of it only the user may change, except in their id."""
 
     org_id: OrgId
     credential_id: str
     agent_id: str
-    user_id: str
+    user: DelegatingUser
+    """As they were when this was read."""
     delegation_path: Sequence[str]
     chain_depth: int
     max_running: int
@@ -82,7 +83,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What a credential may do. As unchanging as its link, so that it may be remembered."""
+    """What a credential may do. As lasting as its link, so that it may be remembered."""
 
     link: Link
     grants: Sequence[Grant]
@@ -117,6 +118,28 @@ def _own_meter(link: Link, place: int, grant: Grant) -> Sequence[Meter]:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What an agent is about to do, held against its grants beforehand: a comparison may take long, and others wait for the locks."""
+
+    authority: Authority
+    action: Action
+    places: Sequence[int]
+    """Of the grants that permit it to the user as they were."""
+
+    @classmethod
+    def of(cls, authority: Authority, action: Action) -> Wish:
+        return cls(authority, action, _matching(authority, action, authority.link.user))
+
+    def places_for(self, user: DelegatingUser) -> Sequence[int]:
+        """Of the grants that permit it to the user as they are."""
+        return self.places if user == self.authority.link.user else _matching(self.authority, self.action, user)
+
+
+def _matching(authority: Authority, action: Action, user: DelegatingUser) -> Sequence[int]:
+    return matching(authority.grants, action, user=user, chain_depth=authority.link.chain_depth)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What may change in a credential's life, read under its lock."""
 
@@ -147,11 +170,11 @@ class Room:
     admitted: dict[GrantRef, int] = field(default_factory=dict)
     """Uses to be written, for the metered grants."""
 
-    def admit(self, authority: Authority, action: Action, user: DelegatingUser) -> int:
-        """The place of the grant that permits the action. Raises ToolNotInScope, ConcurrencyLimitReached, RateLimited, in this order."""
-        places = matching(authority.grants, action, user=user, chain_depth=authority.link.chain_depth)
+    def admit(self, wish: Wish, user: DelegatingUser) -> int:
+        """The place of the grant that permits it. Raises ToolNotInScope, ConcurrencyLimitReached, RateLimited, in this order."""
+        authority, places = wish.authority, wish.places_for(user)
         if not places:
-            raise ToolNotInScope(type_=action.type, tool_id=tool_of(action))
+            raise ToolNotInScope(type_=wish.action.type, tool_id=tool_of(wish.action))
         running = self.running.get(authority.ref, 0)
         if running >= authority.link.max_running:
             raise ConcurrencyLimitReached(authority.link.max_running)

@@ -26,11 +26,12 @@ from services.identity.domain.invocations import (
 from services.identity.store.transactions import GUARD, Connection, Reply, array, arrays
 
 _CHAINS: LiteralString = """
-SELECT asked.number, above.org_id, above.id, above.agent_id, above.delegating_user_id, above.delegation_path, above.chain_depth,
+SELECT asked.number, u.id, u.email, u.role, above.org_id, above.id, above.agent_id, above.delegation_path, above.chain_depth,
     above.max_concurrent_invocations, above.granted_scopes, above.covered_by
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (org_id, id, number)
 JOIN credentials own ON own.org_id = asked.org_id AND own.id = asked.id
 JOIN credentials above ON above.org_id = own.org_id AND above.id = ANY (own.delegation_path)
+JOIN users u ON u.org_id = above.org_id AND u.id = above.delegating_user_id
 ORDER BY asked.number, above.chain_depth
 """
 _LOCK: LiteralString = f"""
@@ -87,8 +88,10 @@ class Locked:
 async def chains(connection: Connection, refs: Sequence[CredentialRef]) -> list[list[Link]]:
     """For each credential the chain from the root of its delegation to itself; an empty one where there is no such credential."""
     found: list[list[Link]] = [[] for _ in refs]
-    async for number, *columns in await connection.execute(_CHAINS, arrays(refs, 2)):
-        found[number - 1].append(Link(*columns))
+    async for number, user_id, email, role, org_id, id_, agent_id, *rest in await connection.execute(
+        _CHAINS, arrays(refs, 2)
+    ):
+        found[number - 1].append(Link(org_id, id_, agent_id, DelegatingUser(user_id, email, role), *rest))
     return found
 
 

@@ -14,7 +14,7 @@ from services.chassis.errors import InvalidApiKey, ServiceError
 from services.chassis.outbox import Owed
 from services.chassis.ulids import new_ulid
 from services.identity.domain.actions import Action
-from services.identity.domain.invocations import LIFE, Authority, Invocation, Room, Status, tool_of
+from services.identity.domain.invocations import LIFE, Invocation, Room, Status, Wish, tool_of
 from services.identity.store import authorizing as store
 from services.identity.store.authorizing import Locked
 from services.identity.store.invocations import Found
@@ -27,8 +27,7 @@ from services.identity.usecases.judging import Judge
 class _Asked:
     """What one caller wants to do."""
 
-    authority: Authority
-    action: Action
+    wish: Wish
     caller: Context
     """Of the call: the batch runs outside of any, and the audit event says who called, and from where."""
 
@@ -42,10 +41,10 @@ class Authorizing:
     async def authorize(self, principal: Principal, action: Action) -> Found:
         """Raises ToolNotInScope, ConcurrencyLimitReached, RateLimited; InvalidApiKey when the credential has ended meanwhile."""
         authority = await self._authorities.of(principal.org_id, principal.id)
-        return await self._judge.submit(principal.org_id, _Asked(authority, action, copy_context()))
+        return await self._judge.submit(principal.org_id, _Asked(Wish.of(authority, action), copy_context()))
 
     async def _lock(self, connection: Connection, asked: Sequence[_Asked]) -> Reply[Locked]:
-        authorities = {each.authority.ref: each.authority for each in asked}
+        authorities = {each.wish.authority.ref: each.wish.authority for each in asked}
         meters = {meter for each in authorities.values() for of_grant in each.meters for meter in of_grant}
         return await store.lock(connection, authorities, meters, self._clock.now())
 
@@ -59,11 +58,12 @@ class Authorizing:
         return results
 
     def _decide_one(self, asked: _Asked, locked: Locked, room: Room, told: list[Owed]) -> Found | Exception:
-        authority, standing = asked.authority, locked.standings.get(asked.authority.ref)
+        authority = asked.wish.authority
+        standing = locked.standings.get(authority.ref)
         if standing is None or not standing.is_in_force(room.now):
             return InvalidApiKey()
         try:
-            place = room.admit(authority, asked.action, standing.user)
+            place = room.admit(asked.wish, standing.user)
         except ServiceError as refusal:
             told.append(asked.caller.run(self._denied, asked, refusal))
             return refusal
@@ -89,12 +89,12 @@ class Authorizing:
             "agent.tool_authorized",
             "invocation",
             invocation.id,
-            {**_what(asked), "grant_no": invocation.grant_no},
+            {**_what(asked.wish), "grant_no": invocation.grant_no},
         )
 
     def _denied(self, asked: _Asked, refusal: ServiceError) -> Owed:
-        link = asked.authority.link
-        metadata = {**_what(asked), "reason": refusal.reason}
+        link = asked.wish.authority.link
+        metadata = {**_what(asked.wish), "reason": refusal.reason}
         return self._event(link.org_id, "agent.tool_denied", "credential", link.credential_id, metadata)
 
     def _event(self, org_id: OrgId, action: str, entity_type: str, entity_id: str, metadata: dict[str, object]) -> Owed:
@@ -109,10 +109,10 @@ class Authorizing:
         return Owed(event.id, org_id, audit.TOPIC, event.SerializeToString())
 
 
-def _what(asked: _Asked) -> dict[str, object]:
+def _what(wish: Wish) -> dict[str, object]:
     """The action as the audit log may know it: a tool's name only if a grant has it, since what an agent made up may be PHI."""
-    what: dict[str, object] = {"type": asked.action.type}
-    tool_id = tool_of(asked.action)
+    what: dict[str, object] = {"type": wish.action.type}
+    tool_id = tool_of(wish.action)
     if tool_id is not None:
-        what |= {"tool_id": tool_id} if asked.authority.names_tool(tool_id) else {"listed": False}
+        what |= {"tool_id": tool_id} if wish.authority.names_tool(tool_id) else {"listed": False}
     return what

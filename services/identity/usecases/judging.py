@@ -30,7 +30,8 @@ class Judge(Generic[T, F, R]):
         self._db = db
         self._ask = ask
         self._write = write
-        self._batches: Batcher[T, R] = Batcher(self._run)
+        # One lane: two would only wait for each other's row locks. Bounded, so that the locks are held for milliseconds.
+        self._batches: Batcher[T, R] = Batcher(self._run, max_batch=100)
 
     async def submit(self, org_id: OrgId, item: T) -> R:
         """What was decided on the item; it is committed."""
