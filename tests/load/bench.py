@@ -21,7 +21,7 @@ from cli.processes import free_port
 from cli.suite import Suite
 from cli.table import Upstream
 from tests.e2e.clinic import Clinic
-from tests.load import machine
+from tests.load import invocations, machine
 from tests.load.text import note
 
 PATH = "/v1/messages"
@@ -164,6 +164,9 @@ def main() -> None:
             f"{arguments.rounds} rounds of {arguments.seconds:g} s, medians; c=1 for times, c={CROWD} for req/s and CPU\n"
         )
         print("\n".join(table(rows)))
+        print("\nagents' authorizations, the same way:")
+        for line in invocations.report(suite, clinic, theirs, seconds=2, crowds=(16,)):
+            print(line)
         print(
             f"\nresident: {machine.resident_mib(suite, postgres=False):.0f} MiB without PostgreSQL, "
             f"{machine.resident_mib(suite, postgres=True):.0f} MiB with it; idle it takes {idle:.1f} % of a core"
