@@ -84,6 +84,16 @@ async def test_once_a_revocation_has_returned_no_replica_accepts(
     machine.show(f"revoke {kind} through the edge, {crowd.verdicts.total()} calls beside it", took)
 
 
+@pytest.mark.parametrize("kind", ["keys", "chains"])
+async def test_with_healthy_watchers_a_revocation_takes_a_moment(
+    clinic: Clinic, crowd: Crowd, http: httpx.AsyncClient, kind: str
+):
+    ending = keys(clinic, 40) if kind == "keys" else chains(clinic, 10)
+    took = [await revoke(http, crowd, authority) for authority in ending]
+    machine.show(f"revoke {kind} through the edge, nobody beside it", took)
+    assert statistics.median(took) < 0.05 or not machine.is_quiet()
+
+
 async def test_a_stopped_watcher_is_waited_for_and_accepts_nothing_when_it_goes_on(
     replicated: Suite, clinic: Clinic, crowd: Crowd, http: httpx.AsyncClient
 ):
