@@ -158,7 +158,7 @@ async def test_replicas_of_identity_that_are_killed_make_no_revocation_forgotten
     replicated: Suite, clinic: Clinic, crowd: Crowd, http: httpx.AsyncClient
 ):
     """What the killed one did not answer is asked again, and holds from the answer on."""
-    ending = chains(clinic, 20)
+    ending = chains(clinic, 12)
     took: list[float] = []
 
     async def kill_in_turn() -> None:
