@@ -15,6 +15,7 @@ from services.chassis.ulids import new_ulid
 from services.identity.domain.actions import Action, DelegateTo, EscalateTo, Invoke, Read, Write
 from services.identity.domain.errors import ConcurrencyLimitReached, InvocationEnded, RateLimited, ToolNotInScope
 from services.identity.domain.invocations import Status
+from services.identity.usecases.authorities import Authorities
 from services.identity.usecases.invocations import Permitted
 from services.identity.usecases.sweeping import KEPT, Sweeper
 from tests.identity.agents import TOOL, issue, make_agent, may_delegate_to, principal_of
@@ -194,6 +195,20 @@ async def test_a_chain_of_delegations_shares_the_rate_of_its_root(identity: Iden
     for principal in (sibling, middle, root):
         with pytest.raises(RateLimited):
             await authorize(identity, principal)
+
+
+async def test_of_many_credentials_the_latest_are_remembered(identity: Identity, alice: Person) -> None:
+    authorities = Authorities(identity.db, remembered=2)
+    refs = [(await credential(identity, alice)).id for _ in range(3)]
+    org_id = alice.principal.org_id
+    known = {id_: await authorities.of(org_id, id_) for id_ in refs}
+    assert await authorities.of(org_id, refs[1]) is known[refs[1]]
+    again = await authorities.of(org_id, refs[0])
+    assert again == known[refs[0]]
+    assert again is not known[refs[0]]
+    assert len(authorities._known) == 2
+    with pytest.raises(InvalidApiKey):
+        await authorities.of(org_id, new_ulid(identity.clock))
 
 
 async def test_a_credential_that_has_ended_authorizes_nothing(identity: Identity, alice: Person) -> None:
