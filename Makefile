@@ -62,7 +62,7 @@ bench: $(READY) ## overhead of the whole path as a ratio to the direct call
 	$(PY) -m tests.load.bench
 
 faults: $(READY) ## the long form of the fault tests
-	$(PY) -m pytest -m long --timeout 5400 tests/faults
+	$(PY) -m pytest -m long --timeout 5400 tests/faults tests/identity
 
 lock: $(READY) ## resolve every lock file again
 	$(PY) -m venv build/lock && build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
