@@ -16,6 +16,9 @@ from tests.faults.books import Books
 from tests.faults.doors import Crowd, Verdict, client, doors
 from tests.faults.streams import Stream, streams
 
+# The first of them waits for eight processes to start.
+pytestmark = pytest.mark.timeout(300)
+
 SLOW = "Go on.[[sim:say=abcdefgh]][[sim:repeat=100]][[sim:chunk=4]][[sim:interval_ms=500]]"
 """A hundred seconds of talk."""
 SHORT = "Go on.[[sim:say=abcdefgh]][[sim:repeat=3]][[sim:chunk=4]][[sim:interval_ms=500]]"
