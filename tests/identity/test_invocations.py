@@ -15,9 +15,9 @@ from services.chassis.ulids import new_ulid
 from services.identity.domain.actions import Action, DelegateTo, EscalateTo, Invoke, Read, Write
 from services.identity.domain.errors import ConcurrencyLimitReached, InvocationEnded, RateLimited, ToolNotInScope
 from services.identity.domain.invocations import Status
-from services.identity.usecases.authorities import Authorities
 from services.identity.usecases.invocations import Permitted
-from services.identity.usecases.sweeping import KEPT, Sweeper
+from services.identity.usecases.invocations.authorities import Authorities
+from services.identity.usecases.invocations.sweeping import KEPT, Sweeper
 from tests.identity.agents import TOOL, issue, make_agent, may_delegate_to, principal_of
 from tests.identity.calls import IP_ADDRESS, calling
 from tests.identity.conftest import Identity, Person

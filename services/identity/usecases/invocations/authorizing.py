@@ -19,8 +19,8 @@ from services.identity.store import authorizing as store
 from services.identity.store.authorizing import Locked
 from services.identity.store.invocations import Found
 from services.identity.store.transactions import Connection, Reply
-from services.identity.usecases.authorities import Authorities
-from services.identity.usecases.judging import Judge
+from services.identity.usecases.invocations.authorities import Authorities
+from services.identity.usecases.invocations.judging import Judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from services.identity.domain.invocations import Invocation, Status
 from services.identity.store import invocations as store
 from services.identity.store.invocations import Found, InvocationRef
 from services.identity.store.transactions import Connection, Reply
-from services.identity.usecases.judging import Judge
+from services.identity.usecases.invocations.judging import Judge
 
 
 @dataclass(frozen=True, slots=True)

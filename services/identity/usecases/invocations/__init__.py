@@ -16,11 +16,11 @@ from services.identity.domain.invocations import Invocation
 from services.identity.store import invocations as store
 from services.identity.store.invocations import Found
 from services.identity.store.transactions import driver_of
-from services.identity.usecases.authorities import Authorities
-from services.identity.usecases.authorizing import Authorizing
-from services.identity.usecases.completing import Completing, unknown
-from services.identity.usecases.sweeping import Sweeper
-from services.identity.usecases.watching import Watching
+from services.identity.usecases.invocations.authorities import Authorities
+from services.identity.usecases.invocations.authorizing import Authorizing
+from services.identity.usecases.invocations.completing import Completing, unknown
+from services.identity.usecases.invocations.sweeping import Sweeper
+from services.identity.usecases.invocations.watching import Watching
 
 
 @dataclass(frozen=True, slots=True)
