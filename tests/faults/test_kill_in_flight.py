@@ -72,8 +72,8 @@ async def test_every_stream_of_a_killed_credential_ends_within_a_second(
         took = [stream.ended_at - began for stream in killed]
         machine.show(f"the last event of {count} streams, from sending the revocation", took)
         machine.show("the revocation itself", [returned])
-        assert max(took) < 1 + BUSY
-        assert max(took) < 1 or not machine.is_quiet()
+        # All of them end in the same moment, on the cores that everybody else is using.
+        assert max(took) < (1 if machine.is_quiet() else 3)
     check_money(replicated, clinic, count + 2)
 
 
