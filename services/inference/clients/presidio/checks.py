@@ -168,8 +168,11 @@ def lower_name(text: str, start: int, end: int) -> bool:
 
 def surname_first(text: str, start: int, end: int) -> bool:
     """ "Smith, John": the word behind the comma is a first name, the one before it no ordinary word at a sentence's end."""
-    surname, _, first = text[start:end].partition(", ")
-    return words.is_first_name(first.split()[0]) and words.is_surname(surname) and not words.is_first_name(surname)
+    surname, _, first = (part.strip() for part in text[start:end].partition(","))
+    first = first.split()[0]
+    if surname.islower() and (words.is_common(surname) or not words.is_frequent_name(first)):
+        return False
+    return words.is_first_name(first) and words.is_surname(surname) and not words.is_first_name(surname)
 
 
 def facility(text: str, start: int, end: int) -> bool:

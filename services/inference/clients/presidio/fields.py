@@ -27,12 +27,13 @@ _NOTHING = frozenset(
 _TABLE_LINES = 2_000
 
 
-def _load() -> dict[str, str]:
+def _load() -> tuple[dict[str, str], dict[str, str]]:
     table = tomllib.loads(Path(__file__).with_name("fields.toml").read_text(encoding="utf-8"))
-    return {name: entity for entity, names in table.items() for name in names}
+    columns = table.pop("columns")
+    return tuple({name: entity for entity, names in part.items() for name in names} for part in (table, columns))  # type: ignore[return-value]
 
 
-_FIELDS = _load()
+_FIELDS, _COLUMNS = _load()
 
 
 def field_values(text: str) -> list[Span]:
@@ -45,7 +46,7 @@ def field_values(text: str) -> list[Span]:
 
 def _lines(text: str) -> Iterator[Span]:
     for match in _LINE.finditer(text):
-        entity = _entity(match[1])
+        entity = entity_of(match[1]) or (text[match.start()] in " \t" and _nested(text, match)) or None
         if entity is None:
             continue
         start, end = match.span(2)
@@ -53,10 +54,20 @@ def _lines(text: str) -> Iterator[Span]:
             end = stop.start()
         if entity != "STREET_ADDRESS" and (following := _NEXT_FIELD.search(text, start, end)):
             end = following.start()
-        if _plausible(entity, match[1], text[start:end]):
+        if plausible(entity, match[1], text[start:end]):
             if entity == "PERSON":
                 start, end = words.name_within(text, start, end) or (start, end)
             yield Span(start, end, entity, _SCORE, "field")
+
+
+def _nested(text: str, line: re.Match[str]) -> str | None:
+    """ "first: zylo" below "name:", as YAML has it."""
+    indent = line.start(1) - line.start()
+    for above in reversed(text[max(0, line.start() - 400) : line.start()].splitlines()):
+        bare = above.lstrip(" \t-")
+        if len(above) - len(bare) < indent and bare:
+            return entity_of(f"{bare.rstrip(': ')} {line[1]}") if bare.rstrip().endswith(":") else None
+    return None
 
 
 def _tables(text: str) -> Iterator[Span]:
@@ -68,7 +79,7 @@ def _tables(text: str) -> Iterator[Span]:
         cells = _cells(line, delimiter) if delimiter else []
         if columns and len(cells) == len(columns):
             for (left, right), (name, entity) in zip(cells, columns, strict=True):
-                if entity and _plausible(entity, name, line[left:right]):
+                if entity and plausible(entity, name, line[left:right]):
                     yield Span(start + left, start + right, entity, _SCORE, "column")
         else:
             columns, delimiter = _header(line)
@@ -79,7 +90,7 @@ def _header(line: str) -> tuple[list[tuple[str, str | None]], str]:
     for delimiter in _DELIMITERS:
         if delimiter in line:
             names = [line[left:right] for left, right in _cells(line, delimiter)]
-            columns = [(name, _entity(name) or ("PERSON" if name.lower() == "name" else None)) for name in names]
+            columns = [(name, entity_of(name, column=True)) for name in names]
             if sum(entity is not None for _, entity in columns) >= 2:
                 return columns, delimiter
     return [], ""
@@ -101,15 +112,17 @@ def _cells(line: str, delimiter: str) -> list[tuple[int, int]]:
     return cells
 
 
-def _entity(name: str) -> str | None:
+def entity_of(name: str, *, column: bool = False) -> str | None:
+    """What a field's name announces: its last one to three words count."""
     parts = key_words(name.strip(" \t\"'*").replace(" ", "_")).lower().replace("_", " ").split()
     for length in (3, 2, 1):
         if len(parts) >= length and (entity := _FIELDS.get(" ".join(parts[-length:]))):
             return entity
-    return None
+    return _COLUMNS.get(" ".join(parts)) if column else None
 
 
-def _plausible(entity: str, name: str, value: str) -> bool:
+def plausible(entity: str, name: str, value: str) -> bool:
+    """Whether a value may be what its name announces: "address: discuss at next visit" is none."""
     if value.strip().lower() in _NOTHING or len(value) < 2:
         return False
     found = words.words_in(value)
