@@ -22,6 +22,7 @@ from services.inference.domain.phi.refusals import (
 from services.inference.domain.phi.restore import restore_message, restore_text
 from services.inference.domain.phi.spans import Span
 from services.inference.domain.phi.stream import StreamRestorer, TextStreamRestorer, split_frames
+from services.inference.domain.phi.texts import RedactedTexts, RestoredTooLong, restore_texts
 
 __all__ = [
     "Detector",
@@ -34,7 +35,9 @@ __all__ = [
     "PhiTooComplex",
     "PlaceholderMap",
     "Policy",
+    "RedactedTexts",
     "Redaction",
+    "RestoredTooLong",
     "Scanned",
     "ScannedChat",
     "ScannedMessages",
@@ -44,5 +47,6 @@ __all__ = [
     "Turn",
     "restore_message",
     "restore_text",
+    "restore_texts",
     "split_frames",
 ]

@@ -11,6 +11,7 @@ from services.inference.domain.phi.messages import RequestWalk
 from services.inference.domain.phi.placeholders import PlaceholderMap
 from services.inference.domain.phi.refusals import PhiBlocked, PhiInToolSchema
 from services.inference.domain.phi.spans import Span
+from services.inference.domain.phi.texts import Batch, RedactedTexts
 from services.inference.domain.phi.tools import ToolText
 
 
@@ -119,6 +120,18 @@ class Guard:
         ]
         return ScannedChat(known, new, [], request.get("system"), messages)
 
+    async def scan_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> list[list[Span]]:
+        """What is in each text by itself, in its own offsets."""
+        batch = Batch(texts)
+        await self._fill(batch.leaves, org_key, deadline)
+        return batch.spans()
+
+    async def redact_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> RedactedTexts:
+        """Masked copies, numbered over all of them. What was found in one text is masked in the later ones too."""
+        batch, placeholders = Batch(texts), PlaceholderMap()
+        redactions = await self._mask(batch.leaves, placeholders, Policy(), org_key, deadline)
+        return RedactedTexts(placeholders, batch.masked, batch.by_text(redactions))
+
     async def check_tools(self, tools: list[dict[str, Any]] | None, *, org_key: bytes, deadline: float) -> None:
         """Raises PhiInToolSchema for the first tool with a detection in its name, description or schema."""
         texts = [ToolText(tool, f"tools[{index}]") for index, tool in enumerate(tools or ())]
@@ -130,18 +143,21 @@ class Guard:
     async def _mask(
         self, leaves: Leaves, placeholders: PlaceholderMap, policy: Policy, org_key: bytes, deadline: float
     ) -> list[Redaction]:
-        found = await self._detect([block.text for block in leaves.blocks], deadline, org_key)
-        for block, spans in zip(leaves.blocks, found, strict=True):
-            block.give_back(spans)
+        await self._fill(leaves, org_key, deadline)
         refused = [leaf for leaf in leaves.all if (policy.mode == "block" or leaf.write is None) and settle(leaf)]
         if refused:
             entity_types = sorted({span.entity_type for leaf in refused for span in settle(leaf)})
             raise PhiBlocked(entity_types, "phi", refused[0].path)
         if policy.restore:
-            placeholders.avoid(leaf.text for leaf in leaves.all if not leaf.signed)
+            placeholders.avoid([*(leaf.text for leaf in leaves.all if not leaf.signed), *leaves.aside])
         redactions = mask(leaves.all, placeholders)
         leaves.finish()
         return redactions
+
+    async def _fill(self, leaves: Leaves, org_key: bytes, deadline: float) -> None:
+        found = await self._detect([block.text for block in leaves.blocks], deadline, org_key)
+        for block, spans in zip(leaves.blocks, found, strict=True):
+            block.give_back(spans)
 
     async def _detect(self, blocks: list[str], deadline: float, org_key: bytes) -> list[list[Span]]:
         if not blocks:

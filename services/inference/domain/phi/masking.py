@@ -14,13 +14,19 @@ _EDGES = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """One masked span; never its value."""
+    """One masked span; never its value. `place`: `[start, end)` in code points of the text at `path`, where there is one."""
 
     path: str
     entity_type: str
     placeholder: str
     score: float
     recognizer: str
+    place: tuple[int, int] | None = None
+
+    @property
+    def category(self) -> str:
+        """The letter in 45 CFR 164.514(b)(2)(i)."""
+        return BY_NAME[self.entity_type].letter
 
 
 def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction]:
@@ -48,8 +54,9 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
             before = leaf.text[max(0, span.start - 24) : span.start]
             value = leaf.text[span.start : span.end]
             placeholder = placeholders.assign(span.entity_type, value, before, alone=value == leaf.text.strip())
+            place = leaf.back(span.start, span.end) if leaf.back else None
             redactions.append(
-                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer)
+                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer, place)
             )
             pieces += leaf.text[position : span.start], placeholder
             position = span.end

@@ -2,19 +2,23 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from services.inference.domain.phi.entities import BY_LABEL, BY_NAME, LABELS
+from services.inference.domain.phi.refusals import PhiTooComplex
 
 _LABEL_ALTERNATIVES = "|".join(LABELS)
 # Namespaces are tried in this order; the empty one gives `[PERSON_1]`, the next `[PERSON_A1]`.
-_NAMESPACES = ("", *"ABCDEFGHJKLMNPQRSTUVWXYZ", *(f"Z{letter}" for letter in "ABCDEFGHJKLMNPQRSTUVWXYZ"))
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_NAMESPACES = ("", *_LETTERS, *(first + second for first in reversed(_LETTERS) for second in _LETTERS))
 _COLLISION = re.compile(
     rf"(?i:\[(?:{_LABEL_ALTERNATIVES})(?:\\{{0,2}}_| )([A-Z]{{0,2}})\d)"
     rf"|\b(?:{_LABEL_ALTERNATIVES})\\{{0,2}}_([A-Z]{{0,2}})\d"
 )
-PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_[A-Z]{{0,2}}\d{{1,6}}\]")
+_EXACT = re.compile(rf"\[({_LABEL_ALTERNATIVES})_([A-Z]{{0,2}})([1-9][0-9]{{0,5}})\]")
+# Longer numbers are nobody's placeholder: `[MRN_4827193]` is masked like any other text.
+PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_(?:\d{{1,4}}|[A-Z]{{1,2}}\d{{1,3}})\]")
 
 _CASELESS = frozenset({"PERSON", "LOCATION", "STREET_ADDRESS", "FACILITY", "EMAIL_ADDRESS"})
 _TITLE = re.compile(r"^(?:(?:mr|mrs|ms|miss|mx|dr|prof|rev|sir|madam|nurse|doctor)\b\.?\s*)+", re.IGNORECASE)
@@ -86,7 +90,28 @@ class PlaceholderMap:
             for match in _COLLISION.finditer(text)
         }
         if self.namespace in taken:
-            self.namespace = next(name for name in _NAMESPACES if name not in taken)
+            free = next((name for name in _NAMESPACES if name not in taken), None)
+            if free is None:  # hundreds of look-alikes, each in a namespace of its own
+                raise PhiTooComplex("body")
+            self.namespace = free
+
+    def by_placeholder(self) -> dict[str, str]:
+        """`[PERSON_1]` → value: PHI."""
+        return {self.text(label, number): value for (label, number), value in self._values.items()}
+
+    @classmethod
+    def from_placeholders(cls, values: Mapping[str, str]) -> Self:
+        """The map of what `by_placeholder` gave. Raises ValueError, without a word of the caller's, for what it cannot have given."""
+        shapes = [(_EXACT.fullmatch(placeholder), value) for placeholder, value in values.items()]
+        named = [(shape[1], shape[2], int(shape[3]), value) for shape, value in shapes if shape and value]
+        spaces = {space for _, space, _, _ in named} or {""}
+        if len(named) < len(values) or len(spaces) > 1:
+            raise ValueError("not a map of placeholders")
+        built = cls(spaces.pop())
+        for label, _, number, value in named:
+            built._keep(label, number, value, clinician=False)
+            built._numbers[label, _key(BY_LABEL[label].name, value)] = number
+        return built
 
     def copy(self) -> Self:
         return type(self).from_json(self.to_json())
@@ -107,13 +132,16 @@ class PlaceholderMap:
         stored = json.loads(text)
         restored = cls(stored["namespace"])
         for label, number, value in stored["values"]:
-            restored._values[label, number] = value
-            restored._last[label] = max(number, restored._last.get(label, 0))
-            if label == "PERSON":
-                restored._remember_person(_key("PERSON", value), number, clinician=number in stored["clinicians"])
+            restored._keep(label, number, value, clinician=number in stored["clinicians"])
         for label, key, number in stored["forms"]:
             restored._numbers[label, key] = number
         return restored
+
+    def _keep(self, label: str, number: int, value: str, *, clinician: bool) -> None:
+        self._values[label, number] = value
+        self._last[label] = max(number, self._last.get(label, 0))
+        if label == "PERSON":
+            self._remember_person(_key("PERSON", value), number, clinician=clinician)
 
     def _linked(self, key: str, *, clinician: bool) -> int | None:
         """The one known person whose surname this is. "Dr. Smith" is never the patient John Smith."""

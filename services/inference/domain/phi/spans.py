@@ -16,6 +16,11 @@ class Span:
     score: float
     recognizer: str = ""
 
+    @property
+    def category(self) -> str:
+        """The letter in 45 CFR 164.514(b)(2)(i)."""
+        return BY_NAME[self.entity_type].letter
+
 
 def merge(spans: Iterable[Span]) -> list[Span]:
     """Disjoint spans in order, covering every character that any input span covered.
