@@ -81,27 +81,27 @@ async def test_placeholders_are_numbered_over_the_batch_and_avoid_what_looks_lik
     taken = ["Whoever [PERSON_1] is, he is not John Smith.", "person_A1, PERSON_A7"]
     done = await guard().redact_texts(taken, org_key=KEY, deadline=time.monotonic() + 5)
     assert done.texts == ["Whoever [PERSON_1] is, he is not [PERSON_B1].", "person_A1, PERSON_A7"]
-    assert restore_texts(done.texts, done.map.by_placeholder(), most=MANY) == (taken, 1)
+    assert await restore_texts(done.texts, done.map.by_placeholder(), most=MANY) == (taken, 1)
 
 
 async def test_what_was_redacted_comes_back_and_json_stays_json() -> None:
     texts = ["I saw John Smith.", '{"by": "Ana \\"Bo\\" Li", "ssn": "536-22-8812", "mrn": 4827193}', "{not json} Zylo"]
     done = await guard().redact_texts(texts, org_key=KEY, deadline=time.monotonic() + 5)
     assert all(value not in "".join(done.texts) for value in ("John", "Ana", "536", "4827193", "Zylo"))
-    restored, count = restore_texts(done.texts, done.map.by_placeholder(), most=MANY)
+    restored, count = await restore_texts(done.texts, done.map.by_placeholder(), most=MANY)
     assert (restored[0], restored[2], count) == (texts[0], texts[2], 5)
     assert json.loads(restored[1]) == json.loads(texts[1]) | {"mrn": "4827193"}
 
 
-def test_a_placeholder_comes_back_as_the_streams_restore_it() -> None:
+async def test_a_placeholder_comes_back_as_the_streams_restore_it() -> None:
     values = {"[PERSON_1]": "John Smith", "[SSN_1]": "536-22-8812"}
     texts = ["[person_1], [PERSON\\_1], [Person 1], PERSON_1", "[PERSON_2] [MRN_1] person_1 [SSN_1]", "\\[SSN_1\\]"]
-    assert restore_texts(texts, values, most=MANY) == (
+    assert await restore_texts(texts, values, most=MANY) == (
         ["John Smith, John Smith, John Smith, John Smith", "[PERSON_2] [MRN_1] person_1 536-22-8812", "536-22-8812"],
         6,
     )
     # a value that reads like a placeholder of the map is not restored a second time
-    assert restore_texts(["[PERSON_1]"], {"[PERSON_1]": "[SSN_1]", "[SSN_1]": "1"}, most=MANY) == (["[SSN_1]"], 1)
+    assert await restore_texts(["[PERSON_1]"], {"[PERSON_1]": "[SSN_1]", "[SSN_1]": "1"}, most=MANY) == (["[SSN_1]"], 1)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,44 @@ def test_what_is_no_map_is_refused_without_its_words(wrong: dict[str, str]) -> N
         PlaceholderMap.from_placeholders(wrong)
 
 
-def test_a_short_text_cannot_ask_for_a_long_answer() -> None:
+async def test_a_short_text_cannot_ask_for_a_long_answer() -> None:
     values = {"[URL_1]": "https://" + "a" * 1_000}
     with pytest.raises(RestoredTooLong):
-        restore_texts(["[URL_1]" * 2_000], values, most=1_000_000)
-    assert restore_texts(["[URL_1]" * 900], values, most=1_000_000)[1] == 900
+        await restore_texts(["[URL_1]" * 2_000], values, most=1_000_000)
+    assert (await restore_texts(["[URL_1]" * 900], values, most=1_000_000))[1] == 900
+
+
+async def test_a_long_text_is_restored_as_a_short_one_and_lets_others_run() -> None:
+    values, turns = {"[PERSON_1]": "John Smith"}, 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    for step in range(12):  # the pieces end at another character of the placeholder each time
+        text = "x" * step + "[PERSON_1]" * 20_000
+        assert await restore_texts([text], values, most=MANY) == (["x" * step + "John Smith" * 20_000], 20_000)
+    task.cancel()
+    assert turns >= 12 * 6
+
+
+async def test_a_batch_costs_what_it_is_long() -> None:
+    """Every text is searched for every value known so far: not value by value."""
+
+    def names(count: int) -> list[str]:
+        return [f"mrn: K{number}x{number}, seen with K{number // 2}x{number // 2}." for number in range(count)]
+
+    async def cost(count: int) -> float:
+        texts, began = names(count), time.process_time()
+        done = await guard().redact_texts(texts, org_key=KEY, deadline=time.monotonic() + 60)
+        assert sum(map(len, done.redactions)) > count
+        return time.process_time() - began
+
+    await cost(500)
+    assert min([await cost(8_000), await cost(8_000)]) < 8 * min([await cost(2_000), await cost(2_000)])
 
 
 class Work:

@@ -48,7 +48,7 @@ class Phi:
         """The texts and how many placeholders were restored. The organization's `phi_restore` is about models' answers, not about this."""
         _check_size([*texts, *placeholders, *placeholders.values()], "texts", MOST_TO_RESTORE)
         try:
-            return phi.restore_texts(texts, placeholders, most=MOST_RESTORED)
+            return await phi.restore_texts(texts, placeholders, most=MOST_RESTORED)
         except phi.RestoredTooLong:
             raise _too_large("texts", MOST_RESTORED) from None
         except ValueError:

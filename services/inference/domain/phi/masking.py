@@ -1,5 +1,6 @@
 """Detections into placeholders, leaf by leaf in the order of the request."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from services.inference.domain.phi.spans import Span, merge
 
 _KNOWN_SCORE = 0.8
 _EDGES = " \t\r\n"
+_WORD = re.compile(r"[^\W_]+")  # a run of what `isalnum` says
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +100,35 @@ def _trimmed(span: Span, text: str) -> Span | None:
 
 
 class _Known:
-    """Values that are masked wherever they occur as whole words."""
+    """Values that are masked wherever they occur as whole words.
+
+    Found by their first word, so that a text costs what it is long and not what is known: both may be large.
+    """
 
     def __init__(self) -> None:
         self._types: dict[str, str] = {}
+        self._by_first_word: dict[str, list[tuple[int, str]]] = {}
 
     def add(self, entity_type: str, value: str) -> None:
-        if value not in self._types and _distinctive(entity_type, value):
+        if value not in self._types and _distinctive(entity_type, value) and (first := _WORD.search(value)):
             self._types[value] = entity_type
+            self._by_first_word.setdefault(first.group(), []).append((first.start(), value))
 
     def within(self, text: str) -> list[Span]:
+        if not self._types:
+            return []
         spans: list[Span] = []
-        for value, entity_type in self._types.items():
-            start = text.find(value)
-            while start >= 0:
+        for word in _WORD.finditer(text):
+            for offset, value in self._by_first_word.get(word.group(), ()):
+                start = word.start() - offset
                 end = start + len(value)
-                if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
-                    spans.append(Span(start, end, entity_type, _KNOWN_SCORE, "known_value"))
-                start = text.find(value, end)
+                if (
+                    start >= 0
+                    and text.startswith(value, start)
+                    and not text[start - 1 : start].isalnum()
+                    and not text[end : end + 1].isalnum()
+                ):
+                    spans.append(Span(start, end, self._types[value], _KNOWN_SCORE, "known_value"))
         return spans
 
 

@@ -1,5 +1,6 @@
 """Texts by themselves, outside of any request: what the guard does for callers that talk to no model."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ from services.inference.domain.phi.json_text import is_json_container
 from services.inference.domain.phi.leaves import Leaf, Leaves
 from services.inference.domain.phi.masking import Redaction, settle
 from services.inference.domain.phi.placeholders import PlaceholderMap
-from services.inference.domain.phi.restore import Restorer
 from services.inference.domain.phi.spans import Span
+from services.inference.domain.phi.stream import TextStreamRestorer
+
+_PIECE = 32_768
 
 
 class RestoredTooLong(Exception):
@@ -53,17 +56,25 @@ class Batch:
         self.masked[index] = masked
 
 
-def restore_texts(texts: Sequence[str], placeholders: Mapping[str, str], *, most: int) -> tuple[list[str], int]:
+async def restore_texts(texts: Sequence[str], placeholders: Mapping[str, str], *, most: int) -> tuple[list[str], int]:
     """The texts with their values back, and how many placeholders were restored. In a text that is JSON the values are escaped.
 
     Raises ValueError for what is no map of placeholders, and RestoredTooLong before more than `most` characters of values were
-    put in: a short text can name a long value very often.
+    put in: a short text can name a long value very often. Long texts let others run in between.
     """
     bounded = _Bounded.from_placeholders(placeholders)
     bounded.left = most
-    plain, in_json = Restorer(bounded), Restorer(bounded, in_json=True)
-    restored = [(in_json if is_json_container(text) else plain).text(text) for text in texts]
-    return restored, plain.restored_count + in_json.restored_count
+    restored: list[str] = []
+    count = 0
+    for text in texts:
+        restorer = TextStreamRestorer(bounded, in_json=is_json_container(text))
+        pieces: list[str] = []
+        for start in range(0, len(text), _PIECE):
+            pieces.append(restorer.push(text[start : start + _PIECE]))
+            await asyncio.sleep(0)
+        restored.append("".join(pieces) + restorer.finish())
+        count += restorer.restored_count
+    return restored, count
 
 
 class _Bounded(PlaceholderMap):
