@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.phi_eval.documents import Document
 from tests.phi_eval.figures import Figures, figures, halves
 from tests.phi_eval.scoring import Verdict, judge
+from tests.phi_eval.targets import GROUPS
 
 if TYPE_CHECKING:
     from tests.phi_eval.systems import Detect
@@ -37,6 +38,11 @@ class Run:
             "types_by_data": {
                 name: {kind: _full(figures(verdicts, kind)) for kind in kinds if any(v.gold[kind] for v in verdicts)}
                 for name, verdicts in self.verdicts.items()
+            },
+            "groups": {
+                group: figures([verdict for name in names for verdict in self.verdicts[name]]).plain()
+                for group, (names, _) in GROUPS.items()
+                if set(names) <= set(self.verdicts)
             },
             "across_authors": {
                 "mean_full": sum(covered) / len(covered) if covered else None,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.phi_eval.targets import GROUPS, TYPES
+
 _HEAD = ("full cover", "overlap", "precision", "F2", "docs without leak", "PHI-free untouched")
 _ORDER = ("full", "overlap", "precision", "f2", "no_leak", "untouched")
 
@@ -19,6 +21,8 @@ def tables(report: dict[str, Any]) -> list[Table]:
             ("Full cover by data set, side by side", _full_beside(systems, "data")),
             ("Full cover by type, side by side", _full_beside(systems, "types")),
         ]
+    if system["groups"]:
+        made.append((f"{name}: against its targets", _against_targets(system)))
     made += [
         (f"{name}: by data set", _by_data(system)),
         (f"{name}: by type", _by_type(system)),
@@ -37,6 +41,19 @@ def terminal(made: list[Table]) -> str:
 
 def markdown(made: list[Table]) -> str:
     return "\n\n".join(f"**{_capital(title)}**\n\n{_barred(rows)}" for title, rows in made)
+
+
+def _against_targets(system: dict[str, Any]) -> list[list[str]]:
+    rows = [["", "figure", "target", "measured", "met"]]
+    for group, measured in system["groups"].items():
+        _, target = GROUPS[group]
+        for name in ("full", "precision", "untouched"):
+            wanted, rate = getattr(target, name), measured[name]
+            if wanted is not None and rate["value"] is not None:
+                said = dict(zip(_ORDER, _HEAD, strict=True))[name]
+                met = "yes" if rate["value"] >= wanted else "no"
+                rows.append([group, said, _share(wanted), _rate(rate), met])
+    return rows
 
 
 def _side_by_side(systems: dict[str, Any]) -> list[list[str]]:
@@ -63,9 +80,9 @@ def _by_data(system: dict[str, Any]) -> list[list[str]]:
 
 
 def _by_type(system: dict[str, Any]) -> list[list[str]]:
-    rows = [["type", "spans", *_HEAD[:4], "named right"]]
+    rows = [["type", "spans", "target", *_HEAD[:4], "named right"]]
     for kind, f in system["types"].items():
-        rows.append([kind, str(f["spans"]), *_rates(f)[:4], _rate(f["named"])])
+        rows.append([kind, str(f["spans"]), _share(TYPES.get(kind)), *_rates(f)[:4], _rate(f["named"])])
     return rows
 
 
