@@ -1,7 +1,5 @@
 """Texts of a request, the blocks in which they are scanned, and the way back from a block to its texts."""
 
-import base64
-import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -18,6 +16,7 @@ from services.inference.domain.phi.json_text import (
     words,
 )
 from services.inference.domain.phi.refusals import PhiTooComplex
+from services.inference.domain.phi.shapes import goes_on, is_random, parted, says_something
 from services.inference.domain.phi.spans import Span
 
 _WINDOW = 120  # characters on each side of a seam between two texts that are scanned together
@@ -25,9 +24,6 @@ _DEEPEST = 8  # JSON in a string in JSON in a string …
 # Made by the provider, unreadable to anyone else, and refused by it when changed.
 _SEALED_KEYS = frozenset({"signature", "data", "encrypted_content", "encrypted_index", "encrypted_stdout"})
 _SEALED = re.compile(r"[A-Za-z0-9+/_\-]{24,}={0,2}\Z")
-_SAME_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
-_URL_SAFE = str.maketrans("-_", "+/")
-_JOINT = frozenset("-/_@(+:#")
 
 
 @dataclass(slots=True)
@@ -182,7 +178,9 @@ class Leaves:
         """
         chain: list[Leaf] = []
         for position, leaf in enumerate(self.running):
-            if chain and (position in joined or goes_on(chain[-1].text, leaf.text)):
+            if chain and (
+                goes_on(chain[-1].text, leaf.text) or (position in joined and parted(chain[-1].text, leaf.text))
+            ):
                 chain.append(leaf)
                 continue
             self.seams(chain)
@@ -215,33 +213,7 @@ def _is_sealed(token: Token) -> bool:
         and token.labels[-1] in _SEALED_KEYS
         and bool(_SEALED.match(token.text))
         and is_random(token.text)
-        and not _says_something(token.text)
-    )
-
-
-def is_random(text: str) -> bool:
-    """Whether capitals, small letters and digits change as they do in what a machine drew, and never in names and numbers."""
-    return 3 * sum(1 for _ in _SAME_KIND.finditer(text)) >= len(text)
-
-
-def _says_something(text: str) -> bool:
-    """Base64 of a text."""
-    with contextlib.suppress(ValueError):
-        bare = text.rstrip("=").translate(_URL_SAFE)
-        return base64.b64decode(bare[: len(bare) // 4 * 4]).decode().isprintable()
-    return False
-
-
-def goes_on(left: str, right: str) -> bool:
-    """Whether a word or number that ends `left` may go on in `right`. A new sentence after the end of one does not."""
-    last, first = left[-1], right[0]
-    if last.isspace() or first.isspace():
-        last, first = left.rstrip()[-1], right.lstrip()[0]
-        return (last.isdigit() or last == "-") and (first.isdigit() or first == "-")
-    if last in ".,":
-        return first.isdigit()
-    return (last.isalnum() or last in _JOINT) and (
-        first in _JOINT or first == "." or (first.isalnum() and not (last.islower() and first.isupper()))
+        and not says_something(token.text)
     )
 
 
