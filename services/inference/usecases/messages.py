@@ -175,7 +175,7 @@ class Messages:
 
     def _placeholders(self, admitted: Admitted[phi.ScannedMessages], run: Run) -> phi.PlaceholderMap | None:
         """What is to be put back, None for nothing."""
-        restore = run.phi["restore"] and len(admitted.scanned.map) > 0
+        restore = run.phi["restore"] and bool(admitted.scanned.map)
         return admitted.scanned.map if restore else None
 
     async def _answer(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from services.inference.domain.phi.citations import Cited
 from services.inference.domain.phi.documents import DocumentReader, read_documents
 from services.inference.domain.phi.leaves import Leaves
 from services.inference.domain.phi.masking import Redaction, mask, settle
@@ -84,9 +85,11 @@ class Guard:
         await self.check_tools(body.get("tools"), org_key=org_key, deadline=deadline)
         request = _copy(body)
         removed = await read_documents(request, self._documents, block=policy.mode == "block", deadline=deadline)
+        cited = Cited(body, request, removed)
         walk = RequestWalk(request, pass_images=policy.image_policy == "pass")
         placeholders = PlaceholderMap()
         redactions = await self._mask(walk.leaves, placeholders, policy, org_key, deadline)
+        placeholders.citations = cited.moved_by((r.path, (*r.place, len(r.placeholder))) for r in redactions if r.place)
         return ScannedMessages(placeholders, redactions, removed, request)
 
     async def scan_chat(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 
+from services.inference.domain.phi.citations import Citations
 from services.inference.domain.phi.entities import BY_LABEL, BY_NAME, LABELS
 from services.inference.domain.phi.refusals import PhiTooComplex
 
@@ -43,6 +44,11 @@ class PlaceholderMap:
         self._last: dict[str, int] = {}
         self._surnames: dict[str, set[int]] = {}
         self._clinicians: set[int] = set()
+        self.citations: Citations | None = None  # of this request; not stored with the map
+
+    def __bool__(self) -> bool:
+        """Whether an answer has to be gone through."""
+        return bool(self._values) or bool(self.citations)
 
     def __len__(self) -> int:
         return len(self._values)
