@@ -93,7 +93,7 @@ class PresidioPool:
     async def read_pdf(self, data: bytes, deadline: float) -> str | None:
         """See `DocumentReader`."""
         async with self._turn():
-            return orjson.loads(await self._run(frames.PDF, data, deadline))
+            return orjson.loads(await self._run(frames.PDF, frames.DEADLINE.pack(deadline) + data, deadline))
 
     async def _scan(self, blocks: dict[bytes, str], deadline: float) -> dict[bytes, list[Span]]:
         if not blocks:
