@@ -185,12 +185,7 @@ def record(opened: OpenedRecord) -> record_pb.InferenceRecord:
             entity_types=phi["entity_types"],
             redaction_count=phi["redaction_count"],
             restored_count=stored.restored_count,
-            redactions=[
-                record_pb.InferenceRecord.Redaction(
-                    path=path, entity_type=entity_type, placeholder=placeholder, score=score, recognizer=recognizer
-                )
-                for path, entity_type, placeholder, score, recognizer in phi["redactions"]
-            ],
+            redactions=map(_redaction, opened.detections),
         ),
         audit=record_pb.InferenceRecord.RecordAudit(entry_ids=stored.audit_ids),
         latency_ms=record_pb.InferenceRecord.Latency(
@@ -198,6 +193,20 @@ def record(opened: OpenedRecord) -> record_pb.InferenceRecord:
         ),
         created_at=iso(stored.created_at),
         completed_at=value(iso(stored.completed_at) if stored.completed_at else None),
+    )
+
+
+def _redaction(found: Redaction) -> record_pb.InferenceRecord.Redaction:
+    start, end = found.place or (None, None)
+    return record_pb.InferenceRecord.Redaction(
+        path=found.path,
+        entity_type=found.entity_type,
+        placeholder=found.placeholder,
+        score=found.score,
+        recognizer=found.recognizer,
+        category=found.category,
+        start=value(start),
+        end=value(end),
     )
 
 

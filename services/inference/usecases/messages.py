@@ -111,6 +111,7 @@ class Messages:
                 owner_id=engine.runs.owner_id,
                 input_bound=admitted.input_bound,
                 request=await engine.sealed_request(principal, call, pack_request(raw, masked)) if keep else None,
+                detections=await engine.sealed_detections(principal, call, admitted.scanned),
                 phi=engine.phi_of(settings, admitted.scanned),
                 phi_ms=admitted.phi_ms,
                 created_at=engine.clock.now(),
@@ -273,4 +274,6 @@ def _counts(scanned: phi.Scanned) -> dict[str, object]:
         "phi_action": scanned.action,
         "entity_types": scanned.entity_types,
         "redaction_count": scanned.redaction_count,
+        "redactions_by_type": scanned.by_type,
+        "redactions_by_category": phi.by_category(scanned.by_type),
     }

@@ -1,5 +1,6 @@
 """The PHI guard without its scanner. See README.md in this folder."""
 
+from services.inference.domain.phi.entities import by_category
 from services.inference.domain.phi.guard import (
     Detector,
     Guard,
@@ -45,6 +46,7 @@ __all__ = [
     "StreamRestorer",
     "TextStreamRestorer",
     "Turn",
+    "by_category",
     "restore_message",
     "restore_text",
     "restore_texts",

@@ -1,5 +1,6 @@
 """The guard: a request goes in, a request without PHI comes out, or a refusal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -50,6 +51,11 @@ class Scanned:
     @property
     def entity_types(self) -> list[str]:
         return sorted({redaction.entity_type for redaction in self.redactions})
+
+    @property
+    def by_type(self) -> dict[str, int]:
+        """Entity type → masked spans."""
+        return dict(sorted(Counter(redaction.entity_type for redaction in self.redactions).items()))
 
     @property
     def redaction_count(self) -> int:
@@ -117,7 +123,7 @@ class Guard:
             redactions = await self._mask(walk.leaves, known, policy, org_key, deadline)
         except PhiBlocked as refusal:
             path = "message" if refusal.path == newest else refusal.path
-            raise PhiBlocked(refusal.entity_types, refusal.reason, path) from None
+            raise PhiBlocked(refusal.entity_types, refusal.reason, path, refusal.by_type) from None
         new = [
             replace(r, path="message") if r.path == newest else r for r in redactions if r.path in {"system", newest}
         ]
@@ -149,8 +155,8 @@ class Guard:
         await self._fill(leaves, org_key, deadline)
         refused = [leaf for leaf in leaves.all if (policy.mode == "block" or leaf.write is None) and settle(leaf)]
         if refused:
-            entity_types = sorted({span.entity_type for leaf in refused for span in settle(leaf)})
-            raise PhiBlocked(entity_types, "phi", refused[0].path)
+            counts = Counter(span.entity_type for leaf in refused for span in settle(leaf))
+            raise PhiBlocked(sorted(counts), "phi", refused[0].path, dict(sorted(counts.items())))
         if policy.restore:
             placeholders.avoid([*(leaf.text for leaf in leaves.all if not leaf.signed), *leaves.aside])
         redactions = mask(leaves.all, placeholders)
