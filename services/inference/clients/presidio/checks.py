@@ -15,11 +15,28 @@ _MEASURE_AFTER = re.compile(
     r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?)(?![a-z])",
     re.IGNORECASE,
 )
+_LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
+# Numbers of publications, trials, codes and standards.
+_PUBLIC = re.compile(
+    r"(?:PMID|PMC|NCT|DOI|ISBN|ISSN|ICD|CPT|LOINC|SNOMED|CAS|NDC|OMIM|RXCUI|HCPCS|DRG|ISO|RFC|CFR|USC)[ \-:]?\d",
+    re.IGNORECASE,
+)
 _PLAIN_FACILITY = re.compile(
     r"(?:City|General|Community|Regional|Memorial|County|University|State|Health|Texas) (?:\w{3,14} )?(?:Hospital|Clinic|Medical Cent|Health C)"
 )
 _HOUSES = frozenset(
     {"General", "Memorial", "Regional", "Presbyterian", "Methodist", "Baptist", "Mercy", "Hospital", "Clinic"}
+    | {
+        "Pathology",
+        "Radiology",
+        "Imaging",
+        "Dermatology",
+        "Cardiology",
+        "Diagnostics",
+        "Pharmacy",
+        "Surgery",
+        "Orthopaedics",
+    }
 )
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD"})
 
@@ -81,7 +98,9 @@ def day_month(text: str, start: int, end: int) -> bool:
 
 def not_a_measure(text: str, start: int, end: int) -> bool:
     """ "ins 500 mg", "visit 3 days": a quantity. A value in front of a unit never is an identifier."""
-    value = text[start:end]
+    value = _LITTLE_WORD.sub("", text[start:end])
+    if _PUBLIC.match(value):
+        return False
     if value.isdigit() and len(value) < 7 and _MEASURE_AFTER.match(text, end):
         return False
     return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d", value) or bool(
@@ -201,6 +220,11 @@ def address(text: str, start: int, end: int) -> bool:
     return not any(words.is_medical(word) and not words.is_name(word) for word in found)
 
 
+def numbered(text: str, start: int, end: int) -> bool:
+    """ "via Zoom" and "plaza" are no addresses, "Via Garibaldi 8" is."""
+    return any(map(str.isdigit, text[start:end])) and not _MEASURE_AFTER.match(text, end)
+
+
 def street_name(text: str, start: int, end: int) -> bool:
     return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
 
@@ -239,6 +263,7 @@ CHECKS: dict[str, Check] = {
         place,
         saint,
         address,
+        numbered,
         street_name,
         phone_like,
     )

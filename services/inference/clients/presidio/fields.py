@@ -20,6 +20,10 @@ _LINE = re.compile(
 _VALUE_END = re.compile(r"(?<=\w)[.;] |[ \t]{2,}|\t| \| ")
 _NEXT_FIELD = re.compile(r"[,;] (?=[A-Z][A-Za-z .#/]{0,20}(?::|[ #]\d))")
 # `MRN: 4827193` and `DOB 01/02/1980` behind a comma are fields of their own; an address goes on with its town and ZIP code.
+_FIRST_AND_LAST = re.compile(
+    r"^[ \t]*(?:last:[^\n]{1,60}\s+first:|first:[^\n]{1,60}\s+(?:middle:[^\n]{0,60}\s+)?last:)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _DELIMITERS = (",", "\t", ";", "|")
 _NOTHING = frozenset(
     {"", "none", "null", "n/a", "na", "unknown", "-", "--", "not provided", "not on file", "true", "false", "declined"}
@@ -46,7 +50,11 @@ def field_values(text: str) -> list[Span]:
 
 def _lines(text: str) -> Iterator[Span]:
     for match in _LINE.finditer(text):
-        entity = entity_of(match[1]) or (text[match.start()] in " \t" and _nested(text, match)) or None
+        entity = (
+            entity_of(match[1])
+            or (text[match.start()] in " \t" and _nested(text, match))
+            or _parts_of_name(text, match[1])
+        )
         if entity is None:
             continue
         start, end = match.span(2)
@@ -58,6 +66,11 @@ def _lines(text: str) -> Iterator[Span]:
             if entity == "PERSON":
                 start, end = words.name_within(text, start, end) or (start, end)
             yield Span(start, end, entity, _SCORE, "field")
+
+
+def _parts_of_name(text: str, name: str) -> str | None:
+    """ "Last: Zylo" in a form that asks for the first name as well."""
+    return "PERSON" if name.lower() in {"first", "last", "middle"} and _FIRST_AND_LAST.search(text) else None
 
 
 def _nested(text: str, line: re.Match[str]) -> str | None:

@@ -62,7 +62,11 @@ def compound_names(text: str) -> Iterator[Span]:
 
 
 def _compound(first: str, last: str) -> bool:
-    if not words.is_first_name(first) or any(words.is_heading(w) or words.is_medical(w) for w in (first, last)):
+    if (
+        first.isupper() != last.isupper()
+        or not words.is_first_name(first)
+        or any(words.is_heading(w) or words.is_medical(w) for w in (first, last))
+    ):
         return False
     return (words.is_surname(last) and not words.is_first_name(last) and _is_rare(first, last)) or not words.is_english(
         last
