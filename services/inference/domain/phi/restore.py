@@ -76,6 +76,8 @@ class Restorer:
         if value is None:
             return match.group()
         self.restored_count += 1
+        # Half a surrogate pair, which an escape in JSON can carry to us, fits no answer.
+        value = value if value.isascii() else value.encode("utf-8", "replace").decode()
         return json.dumps(value, ensure_ascii=False)[1:-1] if self._in_json else value
 
 
