@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from hasp.inference.v1 import phi_service_pb2
 from hasp.inference.v1.phi_service_pb2 import (
     PhiSpan,
     RedactRequest,
@@ -22,6 +23,7 @@ from hasp.inference.v1.phi_service_pb2_grpc import PhiServiceStub
 from services.chassis.access import Principal
 from services.inference.clients.presidio import PoolSettings, PresidioPool
 from services.inference.domain.phi import PhiGuardSaturated, Span
+from services.inference.servicer import phi as servicer
 from tests.inference.conftest import Failure, House, Refused, person
 
 NOTE = "Patient Maria Lopez, SSN 536-22-8812, MRN 4827193, e-mail maria.lopez@example.org."
@@ -104,6 +106,14 @@ async def test_texts_are_scanned_redacted_and_restored(house: House, pool: Presi
         "So Maria Lopez has **maria.lopez@example.org** and [PERSON_A2].",
     ]
     assert restored.restored_count == 6
+
+
+async def test_the_example_in_the_docstring_runs(house: House, pool: PresidioPool, alice: Principal) -> None:
+    example = "\n".join(line for line in (servicer.__doc__ or "").splitlines() if line.startswith("    "))
+    known: dict[str, Any] = vars(phi_service_pb2) | {"PhiServiceStub": PhiServiceStub}
+    exec(f"async def example(channel, key):\n{example}", known)
+    await known["example"](house.channel, house.token_of(alice))
+    assert example.count("assert") == 3
 
 
 async def test_a_stream_answers_in_order(house: House, pool: PresidioPool, alice: Principal) -> None:

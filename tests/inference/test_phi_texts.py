@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.domain.phi import Guard, PlaceholderMap, RestoredTooLong, restore_texts
+from services.inference.domain.phi import Guard, PlaceholderMap, RestoredTooLong, masking, restore_texts
 from services.inference.usecases.in_order import in_order
 from services.inference.usecases.pump import Stop, Stopped
 from tests.inference.phi_fakes import PatternDetector
@@ -224,3 +224,22 @@ async def test_a_stop_and_a_close_end_what_is_under_way() -> None:
     await anext(answers)
     await answers.aclose()  # pyright: ignore[reportAttributeAccessIssue]
     assert work.running == 0
+
+
+_WORDS = st.sampled_from(["John", "Smith", "Ångström", "(555)", "123-4567", "_", "x", "-", "Smithson", "é", "St.", " "])
+
+
+@given(st.lists(st.lists(_WORDS, min_size=1, max_size=4).map(" ".join), max_size=6), st.lists(_WORDS, max_size=40))
+def test_known_values_are_found_wherever_a_plain_search_finds_them(values: list[str], parts: list[str]) -> None:
+    text, known = "".join(parts), masking._Known()
+    for value in values:
+        known.add("PERSON", value)
+    plain: set[int] = set()
+    for value in {value for value in values if masking._distinctive("PERSON", value)}:
+        for start in range(len(text)):
+            end = start + len(value)
+            inside = text[start - 1 : start].isalnum() if start else False
+            if text[start:end] == value and not inside and not text[end : end + 1].isalnum():
+                plain |= set(range(start, end))
+    found = {at for span in known.within(text) for at in range(span.start, span.end)}
+    assert found == plain

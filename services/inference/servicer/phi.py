@@ -1,4 +1,23 @@
-"""PhiService: the guard for internal callers."""
+"""PhiService: the guard for internal callers, over gRPC alone. `channel` is `connect(address, "inference", tls)` of services.chassis.channels,
+`key` an API key with the scope `ai:chat`; what is found counts for its organization and stays in no record.
+
+    phi = PhiServiceStub(channel)
+    mine = {"metadata": [("authorization", f"Bearer {key}")], "timeout": 10}
+
+    masked = await phi.Redact(RedactRequest(texts=["Seen: Maria Lopez, MRN 4827193.", '{"mrn": 4827193}']), **mine)
+    assert list(masked.texts) == ["Seen: [PERSON_1], MRN [MRN_1].", '{"mrn": "[MRN_1]"}']
+
+    answer = RestoreRequest(texts=["[PERSON_1] is well."], placeholders=masked.placeholders)  # the map is PHI: keep it sealed
+    assert (await phi.Restore(answer, **mine)).texts[0] == "Maria Lopez is well."
+
+    stream = phi.ScanStream(**mine)
+    await stream.write(ScanStreamRequest(text="Call (415) 555-0123."))
+    (span,) = (await stream.read()).spans
+    assert (span.entity_type, span.category, span.start, span.end) == ("PHONE_NUMBER", "D", 5, 19)
+    stream.cancel()
+
+Whatever keeps the guard from scanning is UNAVAILABLE with the reason PHI_GUARD_UNAVAILABLE: try again, and send nothing on meanwhile.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
