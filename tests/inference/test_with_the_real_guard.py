@@ -10,7 +10,7 @@ from services.inference.clients.presidio import PoolSettings, PresidioPool
 from services.inference.clients.presidio.table import load
 from tests.inference.conftest import House, Simulator
 from tests.inference.test_chat import ask as ask_chat
-from tests.inference.test_records import get
+from tests.inference.test_records import get, told
 
 SAID = ("Maria Lopez", "536-22-8812", "4827193", "maria.lopez@example.org")
 TEXT = "Patient Maria Lopez, SSN 536-22-8812, MRN 4827193, e-mail maria.lopez@example.org."
@@ -87,9 +87,9 @@ async def test_the_record_names_each_detection_and_the_value_is_nowhere(
             assert 0 < redaction["score"] <= 1
         (entry,) = record["audit"]["entry_ids"]
         await guarded.eventually(lambda entry=entry: entry in guarded.agreements.events)
-        counted = guarded.agreements.events[entry].metadata
-        assert dict(counted["redactions_by_category"]) == {"A": 1, "F": 1, "G": 1, "H": 1}
-        assert dict(counted["redactions_by_type"]) == {redaction["entity_type"]: 1 for redaction in found}
+        counted = told(guarded.agreements.events[entry])
+        assert counted["redactions_by_category"] == {"A": 1, "F": 1, "G": 1, "H": 1}
+        assert counted["redactions_by_type"] == {redaction["entity_type"]: 1 for redaction in found}
     await guarded.eventually(lambda: "inference.tokens_counted" in guarded.agreements.actions())
     said = [str(event) for event in guarded.agreements.events.values()]
     for (table,) in await guarded.rows(
