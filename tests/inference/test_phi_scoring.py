@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.phi_eval import chart, report
+from tests.phi_eval import chart, docs, report
 from tests.phi_eval.documents import Document, Gold, data_sets, parse, read
 from tests.phi_eval.figures import figures, halves, wilson
 from tests.phi_eval.measure import Run
@@ -208,3 +208,10 @@ def test_the_order_of_detections_does_not_matter():
         together = merged(spans)
         assert {place for span in together for place in range(span.start, span.end)} == expected
         assert all(a.end <= b.start for a, b in itertools.pairwise(together))
+
+
+def test_the_docs_say_what_was_measured():
+    text = docs.PAGE.read_text(encoding="utf-8")
+    assert docs.page(text) == text
+    for path, drawn in docs.charts().items():
+        assert path.read_text(encoding="utf-8") == drawn

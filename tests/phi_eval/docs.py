@@ -6,6 +6,7 @@ In the page, `<!-- NAME -->` and `<!-- end of NAME -->` enclose what NAME.json s
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from tests.phi_eval import chart, report
 
@@ -19,12 +20,18 @@ def page(text: str) -> str:
         name = path.stem
         written = json.loads(path.read_text(encoding="utf-8"))
         head = f"Measured {written['at']}, policy {written['policy']}, {written['model']}, load average {written['load_average']}."
-        inside = f"{head}\n\n![full-cover recall by type]({FIGURES.name}/{name}.svg)\n\n{report.markdown(report.tables(written))}"
+        inside = (
+            f"{head}\n\n![full-cover recall by type]({FIGURES.name}/{name}.svg)\n\n{report.markdown(_short(written))}"
+        )
         enclosed = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         text, replaced = enclosed.subn(lambda match, inside=inside: f"{match[1]}{inside}\n{match[2]}", text)
         if replaced != 1:
             raise ValueError(f"the page has {replaced} places for {name}")
     return text
+
+
+def _short(written: dict[str, Any]) -> list[report.Table]:
+    return [table for table in report.tables(written) if "by type and data set" not in table[0]]
 
 
 def charts() -> dict[Path, str]:

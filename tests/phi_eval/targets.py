@@ -24,6 +24,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], Target]] = {
     "unseen clinical text, held back": (("clinical_held", "phi_free_held"), _UNSEEN),
     "unseen world-wide text, open half": (("worldwide",), _WORLD),
     "unseen world-wide text, held back": (("worldwide_held",), _WORLD),
+    "fresh clinical text": (("fresh_clinical", "fresh_phi_free"), _UNSEEN),
+    "fresh world-wide text": (("fresh_worldwide",), _WORLD),
 }
 
 # Full-cover recall.
