@@ -84,6 +84,8 @@ class Cited:
 
     def moved_by(self, edits: Iterable[tuple[str, Edit]]) -> Citations:
         """`edits`: (path of the text, edit), in order."""
+        if not self._documents:
+            return Citations([])
         of: dict[str, list[Edit]] = {}
         for path, edit in edits:
             of.setdefault(path, []).append(edit)

@@ -1,7 +1,7 @@
 """Detections into placeholders, leaf by leaf in the order of the request."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.inference.domain.phi.entities import BY_NAME
@@ -47,7 +47,8 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
         spans = settle(leaf)
         for span in spans:
             known.add(span.entity_type, leaf.text[span.start : span.end])
-        spans = _whole(leaf, merge([*spans, *known.within(leaf.text)]))
+        if again := known.within(leaf.text, spans):
+            spans = _whole(leaf, merge([*spans, *again]))
         if not spans:
             continue
         pieces: list[str] = []
@@ -93,6 +94,8 @@ def _outside(span: Span, start: int, end: int) -> list[Span]:
 
 
 def _trimmed(span: Span, text: str) -> Span | None:
+    if not text[span.start].isspace() and not text[span.end - 1].isspace():
+        return span
     value = text[span.start : span.end]
     start = span.start + len(value) - len(value.lstrip(_EDGES))
     end = span.end - (len(value) - len(value.rstrip(_EDGES)))
@@ -114,10 +117,12 @@ class _Known:
             self._types[value] = entity_type
             self._by_first_word.setdefault(first.group(), []).append((first.start(), value))
 
-    def within(self, text: str) -> list[Span]:
-        if not self._types:
+    def within(self, text: str, found: Sequence[Span] = ()) -> list[Span]:
+        """Where they stand in the text beyond what was `found` there as the same."""
+        if not self._types or (self._by_first_word.keys().isdisjoint(_WORD.findall(text))):
             return []
         spans: list[Span] = []
+        had = {(span.start, span.end): span.entity_type for span in found}
         for word in _WORD.finditer(text):
             for offset, value in self._by_first_word.get(word.group(), ()):
                 start = word.start() - offset
@@ -127,6 +132,7 @@ class _Known:
                     and text.startswith(value, start)
                     and not text[start - 1 : start].isalnum()
                     and not text[end : end + 1].isalnum()
+                    and had.get((start, end)) != self._types[value]
                 ):
                     spans.append(Span(start, end, self._types[value], _KNOWN_SCORE, "known_value"))
         return spans

@@ -41,6 +41,7 @@ class PlaceholderMap:
         self.namespace = namespace
         self._values: dict[tuple[str, int], str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self._keys: dict[tuple[str, str], str] = {}  # what `_key` says, which takes four patterns
         self._last: dict[str, int] = {}
         self._surnames: dict[str, set[int]] = {}
         self._clinicians: set[int] = set()
@@ -59,9 +60,11 @@ class PlaceholderMap:
         `alone`: the value is a field by itself. A surname in a field must come back as the surname, so it is not linked.
         """
         label = BY_NAME[entity_type].label
-        key = _key(entity_type, value)
+        key = self._keys.get((entity_type, value))
+        if key is None:
+            key = self._keys[entity_type, value] = _key(entity_type, value)
         number = self._numbers.get((label, key))
-        clinician = bool(_CLINICIAN_BEFORE.search(before[-24:]))
+        clinician = number is None and entity_type == "PERSON" and bool(_CLINICIAN_BEFORE.search(before[-24:]))
         if number is None and entity_type == "PERSON" and not alone:
             number = self._linked(key, clinician=clinician)
         if number is None:
