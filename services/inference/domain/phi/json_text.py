@@ -9,6 +9,7 @@ from enum import Enum
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _WORD_EDGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-.\s]+")
 _CONSTANTS = frozenset({"true", "false", "null"})
+_LENIENT = json.JSONDecoder(strict=False)
 _CODE_POINT = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.DOTALL)
 
 Back = Callable[[int, int], tuple[int, int]]
@@ -67,7 +68,7 @@ def tokens(source: str) -> Iterator[Token]:
         elif raw == ":":
             expects_key = False
         elif raw[0] == '"':
-            text = json.loads(raw, strict=False)
+            text = _LENIENT.decode(raw) if "\\" in raw else raw[1:-1]
             if expects_key:
                 labels[-1] = text
             kind = Kind.KEY if expects_key else Kind.STRING
