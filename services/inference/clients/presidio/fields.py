@@ -28,6 +28,12 @@ _DELIMITERS = (",", "\t", ";", "|")
 _NOTHING = frozenset(
     {"", "none", "null", "n/a", "na", "unknown", "-", "--", "not provided", "not on file", "true", "false", "declined"}
 )
+# A declaration: `first_name: str | None`.
+_TYPE = re.compile(
+    r"(?:str|string|int|integer|float|bool|boolean|date|datetime|text|varchar|char|uuid|object|array|list|dict|optional|any|number)\b"
+    r"\W*(?:\Z|[|\[(=?,;]| (?:not )?null| none)",
+    re.IGNORECASE,
+)
 _TABLE_LINES = 2_000
 
 
@@ -136,7 +142,7 @@ def entity_of(name: str, *, column: bool = False) -> str | None:
 
 def plausible(entity: str, name: str, value: str) -> bool:
     """Whether a value may be what its name announces: "address: discuss at next visit" is none."""
-    if value.strip().lower() in _NOTHING or len(value) < 2:
+    if value.strip().lower() in _NOTHING or len(value) < 2 or _TYPE.match(value):
         return False
     found = words.words_in(value)
     if entity == "PERSON":

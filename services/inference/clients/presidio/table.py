@@ -8,6 +8,7 @@ from pathlib import Path
 TABLE = Path(__file__).with_name("recognizers.toml")
 _MACRO = re.compile(r"\{\{([A-Z0-9]+)\}\}")
 _LABEL_SCORE = 0.97
+_LOOSE_SCORE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def load(path: Path = TABLE) -> tuple[Rule, ...]:
     for name, pattern in document["macros"].items():
         macros[name] = _expand(pattern, macros)
     rules = [_labelled(entry, macros) for entry in document["labelled"]]
+    rules += [_loose(entry, macros) for entry in document["labelled"] if entry.get("loose")]
     for entry in document["rule"]:
         flags = re.NOFLAG if entry.get("cased") else re.IGNORECASE
         pattern = re.compile(_expand(entry["pattern"], macros), flags)
@@ -56,6 +58,15 @@ def _labelled(entry: dict, macros: dict[str, str]) -> Rule:
         re.compile(source, re.IGNORECASE),
         "not_a_measure",
         entry.get("digits", 1),
+    )
+
+
+def _loose(entry: dict, macros: dict[str, str]) -> Rule:
+    """Its `labels_no` without the number word, where the value is strong enough by itself."""
+    words = "|".join(sorted(entry["labels_no"], key=len, reverse=True))
+    source = rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z])(?: ?[:#]{{1,2}} ?| )(?P<v>{macros['STRONG']})"
+    return Rule(
+        f"{entry['id']}_loose", entry["entity"], _LOOSE_SCORE, re.compile(source, re.IGNORECASE), "not_a_measure", 4
     )
 
 
