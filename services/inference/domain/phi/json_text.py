@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _WORD_EDGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-.\s]+")
@@ -84,18 +85,18 @@ def unmoved(start: int, end: int) -> tuple[int, int]:
 
 def back_from(source: str, token: Token, outer: Back) -> Back:
     """The `Back` of a token's text; `outer` is that of its source."""
+    return partial(_back, source, token, outer)
 
-    def back(start: int, end: int) -> tuple[int, int]:
-        if token.kind is Kind.NUMBER:
-            return outer(token.start + start, token.start + end)
-        first, raw = token.start + 1, source[token.start + 1 : token.end - 1]
-        if "\\" not in raw:
-            return outer(first + start, first + end)
-        at = [first + match.start() for match in _CODE_POINT.finditer(raw)]
-        at.append(first + len(raw))
-        return outer(at[start], at[end])
 
-    return back
+def _back(source: str, token: Token, outer: Back, start: int, end: int) -> tuple[int, int]:
+    if token.kind is Kind.NUMBER:
+        return outer(token.start + start, token.start + end)
+    first, raw = token.start + 1, source[token.start + 1 : token.end - 1]
+    if "\\" not in raw:
+        return outer(first + start, first + end)
+    at = [first + match.start() for match in _CODE_POINT.finditer(raw)]
+    at.append(first + len(raw))
+    return outer(at[start], at[end])
 
 
 def words(key: str) -> str:
