@@ -5,7 +5,7 @@ import contextlib
 import re
 
 _WORDY = re.compile(r"[a-z]{3,}|[A-Z]{4,}|[0-9]{4,}")
-_DIGEST = re.compile(r"(?!.*[0-9]{8})[0-9a-f]{32,}\Z")
+_DIGEST = re.compile(r"(?!.*[0-9]{14})[0-9a-f]{32,}\Z")
 _URL_SAFE = str.maketrans("-_", "+/")
 _JOINT = frozenset("-/_@(+:#")
 
@@ -13,7 +13,7 @@ _JOINT = frozenset("-/_@(+:#")
 def is_random(text: str) -> bool:
     """Whether capitals, small letters and digits change as they do in what a machine drew, and never in names and numbers."""
     wordy = sum(match.end() - match.start() for match in _WORDY.finditer(text))
-    return 2 * wordy < len(text) or bool(_DIGEST.match(text))
+    return 5 * wordy < 3 * len(text) or bool(_DIGEST.match(text))
 
 
 def says_something(text: str) -> bool:
