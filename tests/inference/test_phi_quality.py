@@ -34,9 +34,9 @@ FLOORS = {
 # Text that nobody tuned to: full-cover recall, precision, and the share of PHI-free documents left untouched. Floors under
 # what was measured, not aims: those are in tests/phi_eval/targets.py. Raise them with the guard.
 UNSEEN_FLOORS = {
-    ("clinical", "clinical_held", "phi_free", "phi_free_held"): (0.92, 0.93, 0.75),
-    ("worldwide", "worldwide_held"): (0.84, 0.95, None),
-    ("fresh_clinical", "fresh_phi_free"): (0.78, 0.9, 0.33),
+    ("clinical", "clinical_held", "phi_free", "phi_free_held"): (0.94, 0.93, 0.75),
+    ("worldwide", "worldwide_held"): (0.85, 0.95, None),
+    ("fresh_clinical", "fresh_phi_free"): (0.79, 0.9, 0.33),
     ("fresh_worldwide",): (0.62, 0.9, None),
 }
 # Types that the small set has none of.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.phi_eval import chart, docs, report
+from tests.phi_eval import chart, docs, latency, report
 from tests.phi_eval.documents import Document, Gold, data_sets, parse, read
 from tests.phi_eval.figures import figures, halves, wilson
 from tests.phi_eval.measure import Run
@@ -215,3 +215,12 @@ def test_the_docs_say_what_was_measured():
     assert docs.page(text) == text
     for path, drawn in docs.charts().items():
         assert path.read_text(encoding="utf-8") == drawn
+
+
+def test_latency_is_taken_on_texts_of_the_right_length_that_none_was_before():
+    texts = latency.Texts(["The wound is clean.", "Seen by Ana."])
+    made = [texts.of(200) for _ in range(50)]
+    assert {len(text) for text in made} == {200}
+    assert len(set(made)) == 50
+    measured = latency.percentiles(200, "x", [n / 1000 for n in range(1, 101)])
+    assert (measured["p50"], measured["p95"], measured["p99"]) == (51.0, 96.0, 100.0)

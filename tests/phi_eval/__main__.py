@@ -36,8 +36,8 @@ def main() -> None:
     systems: dict[str, Any] = {}
     for path in options.beside:
         systems |= json.loads(path.read_text(encoding="utf-8"))["systems"]
-    if options.baseline:
-        systems[_PRESIDIO] = run(plain_presidio(), data).plain()
+    others = {_PRESIDIO: plain_presidio()} if options.baseline else {}
+    systems |= {name: run(other, data).plain() for name, other in others.items()}
     systems[options.name] = measured.plain()
     written: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -48,7 +48,7 @@ def main() -> None:
     }
     if options.latency:
         texts = [document.text for documents in data.values() for document in documents]
-        written["latency"] = latency.measure(detect, texts)
+        written["latency"] = latency.measure(detect, texts, others)
     made = report.tables(written)
     print(report.terminal(made))
     options.out.mkdir(parents=True, exist_ok=True)

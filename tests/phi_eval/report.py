@@ -19,6 +19,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         made = [
             ("Side by side, all documents", _side_by_side(systems)),
             ("Full cover by data set, side by side", _full_beside(systems, "data")),
+            ("Full cover by group of data sets, side by side", _full_beside(systems, "groups")),
             ("Full cover by type, side by side", _full_beside(systems, "types")),
         ]
     if system["groups"]:
@@ -67,7 +68,9 @@ def _full_beside(systems: dict[str, Any], part: str) -> list[list[str]]:
     *_, last = systems.values()
     rows = [["", "spans", *systems]]
     for name, figures in last[part].items():
-        others = [system[part].get(name) for system in systems.values()]
+        others = [
+            system[part].get(name) for system in systems.values()
+        ]  # a group may be younger than a system's figures
         rows.append([name, str(figures["spans"]), *(_rate(other["full"]) if other else "-" for other in others)])
     return rows
 
