@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.phi_eval.targets import GROUPS, TYPES
+from tests.phi_eval.targets import GROUPS, TIMES, TYPES
 
 _HEAD = ("full cover", "overlap", "precision", "F2", "docs without leak", "PHI-free untouched")
 _ORDER = ("full", "overlap", "precision", "f2", "no_leak", "untouched")
@@ -112,11 +112,12 @@ def _by_both(system: dict[str, Any]) -> list[list[str]]:
 
 
 def _latency(latency: dict[str, Any]) -> list[list[str]]:
-    rows = [["characters", "what", "n", "p50", "p95", "p99"]]
-    rows += [
-        [f"{row['characters']:,}", row["what"], str(row["n"]), *(_fine(row[p]) for p in ("p50", "p95", "p99"))]
-        for row in latency["rows"]
-    ]
+    rows = [["characters", "what", "n", "p50", "p95", "p99", "target"]]
+    for row in latency["rows"]:
+        aims = zip(("p50", "p95"), TIMES.get((row["characters"], row["what"]), ()), strict=False)
+        said = ", ".join(f"{share} {aim:g}" for share, aim in aims if aim is not None)
+        measured = [_fine(row[share]) for share in ("p50", "p95", "p99")]
+        rows.append([f"{row['characters']:,}", row["what"], str(row["n"]), *measured, said])
     return rows
 
 
