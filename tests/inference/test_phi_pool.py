@@ -112,6 +112,16 @@ async def test_one_pool_scans_caches_recovers_and_stops(pool: PresidioPool):
         await pool.detect(["anything"], soon(), KEY)
 
 
+async def test_what_is_cached_costs_next_to_nothing(pool: PresidioPool):
+    """0.004 to 0.007 ms for a block of 1,000 characters were measured; 0.05 is the target."""
+    blocks = [f"Visit {number}. " + NOTE * 20 for number in range(20)]
+    await pool.detect(blocks, soon(60), KEY)
+    began = time.process_time()
+    for _ in range(50):
+        await pool.detect(blocks, soon(), KEY)
+    assert (time.process_time() - began) * 1000 / (50 * len(blocks)) < 0.05
+
+
 async def test_a_pdf_is_read_in_a_worker(pool: PresidioPool):
     blank = io.BytesIO()
     writer = PdfWriter()

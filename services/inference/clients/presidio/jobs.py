@@ -27,8 +27,8 @@ class Piece:
     def in_block(self, spans: Sequence[WireSpan]) -> list[Span]:
         """What was found in the text, by the block's offsets."""
         return [
-            Span(self.start + start, self.start + end, *rest)
-            for start, end, *rest in spans
+            Span(self.start + start, self.start + end, entity_type, score, recognizer)
+            for start, end, entity_type, score, recognizer in spans
             if not self.around_a_cut or (start > 0 and end < len(self.text))
         ]
 
