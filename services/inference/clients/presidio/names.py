@@ -15,6 +15,7 @@ _ANNOUNCED = re.compile(
 _SCORE = 0.75
 # Words set together as in file names, logins and identifiers: "MargaretOlsen_CT.pdf", "margaret-olsen".
 _COMPOUND = re.compile(r"(?<![\w@/\\.%])[A-Za-z][A-Za-z0-9]{0,30}(?:[_\-.][A-Za-z0-9]{1,30}){0,8}(?![\w@])")
+_COMPOUND_HEAD = re.compile(r"[A-Za-z0-9_\-.]*\Z")
 _COMPOUNDED = re.compile(r"[a-z][A-Z]|[A-Za-z][_\-.][A-Za-z]")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]{2,}(?![a-z])")
 _FILE = re.compile(
@@ -45,12 +46,15 @@ def known_towns(text: str) -> list[Span]:
 
 def compound_names(text: str) -> Iterator[Span]:
     """A first name beside a surname within a compound; in the name of a file a surname is enough."""
-    if not _COMPOUNDED.search(text):
-        return
-    for match in _COMPOUND.finditer(text):
-        value = match.group()
-        if not _COMPOUNDED.search(value):
+    end = 0
+    for joint in _COMPOUNDED.finditer(text):
+        if joint.start() < end:
             continue
+        start = joint.start() - len(_COMPOUND_HEAD.search(text[max(0, joint.start() - 120) : joint.start()])[0])  # type: ignore[index]
+        match = _COMPOUND.match(text, start)
+        if match is None or match.end() <= joint.start():
+            continue
+        value, end = match.group(), match.end()
         file = _FILE.search(value)
         parts = [part for part in _PARTS.finditer(value, 0, file.start() if file else len(value)) if len(part[0]) > 2]
         for first, last in pairwise(parts):

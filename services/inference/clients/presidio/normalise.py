@@ -29,6 +29,7 @@ _TWINS = dict(
     )
 )
 _MIXED = re.compile(r"[^\W\d_]*[A-Za-z][^\W\d_]*")
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _DASHES = frozenset("–—―‒")
 _ROUNDS = 3  # encodings within encodings
 _LINK = re.compile(r"[^\n]*\]\([^\n]*")
@@ -64,26 +65,33 @@ class View:
         text = self.text
         if text.isascii():
             return
-        before = self._offsets or range(len(text) + 1)
+        before = self._offsets or list(range(len(text) + 1))
         pieces: list[str] = []
         offsets: list[int] = []
         twins = _twin_positions(text)
-        for index, character in enumerate(text):
-            if character.isascii():
-                plain = character
-            elif INVISIBLE.match(character):
+        position = 0
+        for match in _FOREIGN.finditer(text):
+            index, character = match.start(), match.group()
+            pieces.append(text[position:index])
+            offsets += before[position:index]
+            position = index + 1
+            if INVISIBLE.match(character):
                 continue
-            elif unicodedata.combining(character) and pieces:
-                pieces[-1] = unicodedata.normalize("NFC", pieces[-1] + character)[: len(pieces[-1])]
+            if unicodedata.combining(character) and (last := next(filter(None, reversed(pieces)), "")):
+                while not pieces[-1]:
+                    pieces.pop()
+                pieces[-1] = last[:-1] + unicodedata.normalize("NFC", last[-1] + character)[:1]
                 continue
-            elif index in twins:
+            if index in twins:
                 plain = _TWINS[character]
-            elif character in _DASHES and text[index - 1 : index].isdigit() and text[index + 1 : index + 2].isdigit():
+            elif character in _DASHES and text[index - 1 : index].isdigit() and text[position : position + 1].isdigit():
                 plain = "-"
             else:
                 plain = _folded(character)
             pieces.append(plain)
-            offsets.extend([before[index]] * len(plain))
+            offsets += [before[index]] * len(plain)
+        pieces.append(text[position:])
+        offsets += before[position : len(text)]
         self.text = "".join(pieces)
         self._offsets = [*offsets, before[len(text)]]
 
