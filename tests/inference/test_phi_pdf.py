@@ -113,9 +113,29 @@ def test_a_bomb_takes_neither_the_time_nor_the_memory():
     )
 
 
-def test_too_much_work_ends_when_the_time_is_over():
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_time_that_is_over_inside_a_destructor_is_over_soon_after(monkeypatch: pytest.MonkeyPatch):
+    class Sleeper:
+        def __del__(self) -> None:
+            time.sleep(0.6)
+
+    def reading(_: bytes) -> str:
+        del_me = Sleeper()
+        del del_me
+        time.sleep(10)
+        return "never"
+
+    monkeypatch.setattr("services.inference.clients.presidio.pdf._read", reading)
     started = time.monotonic()
-    assert text_of(slow(), 0.5) is None
+    assert text_of(b"", 0.2) is None
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_too_much_work_ends_when_the_time_is_over():
+    work = slow()
+    started = time.monotonic()
+    assert text_of(work, 0.5) is None
     assert time.monotonic() - started < 5
     assert text_of(pdf([saying("still here")]), 5.0) == "still here"
     assert text_of(pdf([saying("no time")]), -1.0) is None

@@ -11,6 +11,7 @@ from typing import Any
 _MOST_PAGES = 500
 _MOST_CHARACTERS = 4_000_000
 _MOST_MEMORY = 512 << 20  # beyond what the worker has when it begins
+_AGAIN_SECONDS = 0.25
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it quotes the document
 
@@ -69,15 +70,22 @@ def _at_most(seconds: float) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_AS)
     limit = _address_space() + _MOST_MEMORY
 
+    reading = [True]
+
     def over(_signal: int, _frame: Any) -> None:
-        raise _TookTooLong
+        if reading:
+            raise _TookTooLong
 
     handler = signal.signal(signal.SIGALRM, over)
     try:
         if before[0] == resource.RLIM_INFINITY or limit < before[0]:
             resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        yield
+        # Again and again: one that falls into a destructor or a callback of the collector is lost.
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+        try:
+            yield
+        finally:
+            reading.clear()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
