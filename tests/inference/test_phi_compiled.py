@@ -144,6 +144,15 @@ def test_where_nothing_can_be_written_patterns_are_compiled(tmp_path: Path, comp
     assert compiler.count == 2
 
 
+def test_a_user_without_a_home_compiles(compiler: Compiler, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert compiled.folder() == Path("/somewhere/.cache/hasp")
+    monkeypatch.delenv("HOME")
+    assert made(compiled.folder()) == made(compiled.folder()) == [0, 1]
+    assert compiler.count == 2
+
+
 def test_the_table_picks_the_same_rules_from_what_was_kept(tmp_path: Path, compiler: Compiler):
     rules = load()[:30]
     text = "MRN: 4827193, SSN 536-22-8812, call (212) 555-0134 or mail a@b.example before 3/4/2024"

@@ -29,8 +29,11 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def folder() -> Path:
-    """`$XDG_CACHE_HOME/hasp`, `~/.cache/hasp` without it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hasp"
+    """`$XDG_CACHE_HOME/hasp`, `$HOME/.cache/hasp` without it; where there is neither, a place where nothing can be kept."""
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "hasp"
+    home = os.environ.get("HOME")
+    return Path(home) / ".cache" / "hasp" if home else Path(os.devnull) / "hasp"
 
 
 def database(expressions: Sequence[bytes], ids: Sequence[int], flags: Sequence[int], kept: Path) -> hyperscan.Database:
