@@ -93,7 +93,7 @@ def day_month(text: str, start: int, end: int) -> bool:
     value = text[start:end].lower()
     if not re.search(r"\bmay\b|\bmar\b", value):
         return True
-    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or "May" in text[start:end]
+    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or re.search("May|Mar", text[start:end]) is not None
 
 
 def not_a_measure(text: str, start: int, end: int) -> bool:
@@ -207,6 +207,8 @@ def surname_first(text: str, start: int, end: int) -> bool:
     surname, _, first = (part.strip() for part in text[start:end].partition(","))
     first = first.split()[0]
     if surname.islower() and (words.is_common(surname) or not words.is_frequent_name(first)):
+        return False
+    if words.is_eponym(surname) and words.is_eponym(first):  # "Graves, Wilson" in a list of diseases
         return False
     return words.is_first_name(first) and words.is_surname(surname) and not words.is_first_name(surname)
 
