@@ -14,10 +14,10 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/protos/gen
 TESTS ?= tests
 PYTEST ?= $(PY) -m pytest -n 2 --dist loadgroup
 
-.PHONY: help venv up test check lint contracts configs locks protos bench faults lock clean
+.PHONY: help venv up test check lint contracts configs locks protos bench phi-eval faults lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 venv: $(READY) ## the environment: every dependency, pinned by hash
 
@@ -60,6 +60,11 @@ protos: $(READY) ## stubs, descriptor set and documentation from the contracts
 
 bench: $(READY) ## overhead of the whole path as a ratio to the direct call
 	$(PY) -m tests.load.bench
+
+# DATA: folders of JSONL. BASELINE=1: Presidio with its defaults too (minutes). LATENCY=1: p50, p95, p99 by length. More: ARGS="--misses 20".
+DATA ?= tests/phi_eval/small
+phi-eval: $(READY) ## the PHI guard's recall, precision and speed on DATA; BASELINE=1 LATENCY=1
+	$(PY) -m tests.phi_eval $(DATA) $(if $(BASELINE),--baseline) $(if $(LATENCY),--latency) $(ARGS)
 
 faults: $(READY) ## the long form of the fault tests
 	$(PY) -m pytest -m long --timeout 5400 tests/faults tests/identity

@@ -1,5 +1,6 @@
 """Domain → wire: one function a message."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from hasp.inference.v1 import chat_service_pb2 as chat_pb
 from hasp.inference.v1 import model_service_pb2 as model_pb
+from hasp.inference.v1 import phi_service_pb2 as phi_pb
 from hasp.inference.v1 import record_service_pb2 as record_pb
 from hasp.inference.v1 import settings_service_pb2 as settings_pb
 
@@ -23,6 +25,7 @@ from services.inference.domain.chat import (
     UsageEvent,
     UsageSummary,
 )
+from services.inference.domain.phi import RedactedTexts, Redaction, Span
 from services.inference.domain.settings import Settings
 from services.inference.usecases.records import OpenedRecord
 
@@ -182,12 +185,7 @@ def record(opened: OpenedRecord) -> record_pb.InferenceRecord:
             entity_types=phi["entity_types"],
             redaction_count=phi["redaction_count"],
             restored_count=stored.restored_count,
-            redactions=[
-                record_pb.InferenceRecord.Redaction(
-                    path=path, entity_type=entity_type, placeholder=placeholder, score=score, recognizer=recognizer
-                )
-                for path, entity_type, placeholder, score, recognizer in phi["redactions"]
-            ],
+            redactions=map(_redaction, opened.detections),
         ),
         audit=record_pb.InferenceRecord.RecordAudit(entry_ids=stored.audit_ids),
         latency_ms=record_pb.InferenceRecord.Latency(
@@ -195,6 +193,57 @@ def record(opened: OpenedRecord) -> record_pb.InferenceRecord:
         ),
         created_at=iso(stored.created_at),
         completed_at=value(iso(stored.completed_at) if stored.completed_at else None),
+    )
+
+
+def _redaction(found: Redaction) -> record_pb.InferenceRecord.Redaction:
+    start, end = found.place or (None, None)
+    return record_pb.InferenceRecord.Redaction(
+        path=found.path,
+        entity_type=found.entity_type,
+        placeholder=found.placeholder,
+        score=found.score,
+        recognizer=found.recognizer,
+        category=found.category,
+        start=value(start),
+        end=value(end),
+    )
+
+
+def spans(found: Iterable[Span]) -> phi_pb.PhiSpans:
+    return phi_pb.PhiSpans(
+        spans=[
+            phi_pb.PhiSpan(
+                start=span.start,
+                end=span.end,
+                entity_type=span.entity_type,
+                score=span.score,
+                recognizer=span.recognizer,
+                category=span.category,
+            )
+            for span in found
+        ]
+    )
+
+
+def redacted(batch: RedactedTexts) -> phi_pb.RedactResponse:
+    return phi_pb.RedactResponse(
+        texts=batch.texts,
+        placeholders=batch.map.by_placeholder(),
+        results=[phi_pb.PhiSpans(spans=map(_replaced, redactions)) for redactions in batch.redactions],
+    )
+
+
+def _replaced(redaction: Redaction) -> phi_pb.PhiSpan:
+    start, end = redaction.place or (0, 0)
+    return phi_pb.PhiSpan(
+        start=start,
+        end=end,
+        entity_type=redaction.entity_type,
+        score=redaction.score,
+        recognizer=redaction.recognizer,
+        category=redaction.category,
+        placeholder=redaction.placeholder,
     )
 
 

@@ -119,7 +119,8 @@ def test_the_record_shows_both_sides(shared_clinic: Clinic, upstream: Upstream, 
     assert phi["redaction_count"] == len(phi["redactions"]) >= 6
     assert patient.found_in(json.dumps(phi)) == []
     for redaction in phi["redactions"]:
-        assert {"path", "entity_type", "placeholder", "score"} <= set(redaction)
+        assert {"path", "entity_type", "placeholder", "score", "recognizer", "category"} <= set(redaction)
+        assert 0 <= redaction["start"] < redaction["end"] <= len(patient.sentence)
         assert redaction["path"].startswith("messages[0].content")
         assert redaction["placeholder"] in upstream.text
     assert set(record["latency_ms"]) == {"phi", "upstream", "total"}

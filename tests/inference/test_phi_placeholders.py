@@ -1,5 +1,7 @@
 from services.inference.domain.phi import PlaceholderMap, Span
 from services.inference.domain.phi.entities import ENTITIES, LABELS
+from services.inference.domain.phi.leaves import Leaf
+from services.inference.domain.phi.masking import mask
 from services.inference.domain.phi.spans import merge
 
 
@@ -57,3 +59,10 @@ def test_a_stored_map_continues_as_it_was():
 def test_overlapping_detections_become_their_union():
     spans = [Span(0, 5, "PERSON", 0.5), Span(3, 9, "US_SSN", 0.9), Span(12, 14, "AGE", 0.4)]
     assert [(s.start, s.end, s.entity_type) for s in merge(spans)] == [(0, 9, "US_SSN"), (12, 14, "AGE")]
+
+
+def test_a_first_detection_keeps_the_recognizer_that_made_it():
+    leaf = Leaf("p", "at Hope Clinic, Hope Clinic", lambda _: None, spans=[Span(3, 14, "FACILITY", 0.75, "ner")])
+    first, again = mask([leaf], PlaceholderMap())
+    assert (first.recognizer, first.score, again.recognizer) == ("ner", 0.75, "known_value")
+    assert first.placeholder == again.placeholder

@@ -44,6 +44,12 @@ def running(process_id: int) -> bool:
         return False
 
 
+async def gone(process_id: int) -> None:
+    async with asyncio.timeout(3):
+        while running(process_id):  # noqa: ASYNC110 - not our child: nothing tells us
+            await asyncio.sleep(0.02)
+
+
 async def test_one_pool_scans_caches_recovers_and_stops(pool: PresidioPool):
     found = await pool.detect([NOTE, "nothing here", NOTE], soon(), KEY)
     assert texts(NOTE, found[0]) == ["John Smith", "4827193", "01/02/1980"]
@@ -92,8 +98,7 @@ async def test_one_pool_scans_caches_recovers_and_stops(pool: PresidioPool):
     assert await pool.detect(["Patient: Ann Another"], soon(), KEY) != [[]]
     (worker,) = pool.process_ids
     os.kill(parent_of(worker), signal.SIGKILL)
-    await asyncio.sleep(0.2)
-    assert not running(worker)
+    await gone(worker)
     assert not pool.ready
     assert await pool.detect(["Patient: Mary Minor"], soon(60), KEY) != [[]]
 
@@ -101,11 +106,20 @@ async def test_one_pool_scans_caches_recovers_and_stops(pool: PresidioPool):
     first = parent_of(worker)
     await pool.stop()
     assert not pool.ready
-    await asyncio.sleep(0.2)
-    assert not running(worker)
-    assert not running(first)
+    await gone(worker)
+    await gone(first)
     with pytest.raises(PhiGuardUnavailable):
         await pool.detect(["anything"], soon(), KEY)
+
+
+async def test_what_is_cached_costs_next_to_nothing(pool: PresidioPool):
+    """0.004 to 0.007 ms for a block of 1,000 characters were measured; 0.05 is the target."""
+    blocks = [f"Visit {number}. " + NOTE * 20 for number in range(20)]
+    await pool.detect(blocks, soon(60), KEY)
+    began = time.process_time()
+    for _ in range(50):
+        await pool.detect(blocks, soon(), KEY)
+    assert (time.process_time() - began) * 1000 / (50 * len(blocks)) < 0.05
 
 
 async def test_a_pdf_is_read_in_a_worker(pool: PresidioPool):

@@ -158,6 +158,7 @@ async def test_a_guard_that_is_down_lets_nothing_through(house: House, alice: Pr
     house.scanner.down = True
     failure = await refused(house, alice, ASK)
     assert (failure.reason, failure.http_status) == ("PHI_GUARD_UNAVAILABLE", 503)
+    assert failure.details["retry_after_seconds"] == 1
     assert house.credits.reserved == set()
     assert simulator.requests() == []
 

@@ -7,17 +7,20 @@ import pytest
 
 from services.chassis.access import Principal
 from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.presidio.table import load
 from tests.inference.conftest import House, Simulator
 from tests.inference.test_chat import ask as ask_chat
+from tests.inference.test_records import get, told
 
 SAID = ("Maria Lopez", "536-22-8812", "4827193", "maria.lopez@example.org")
 TEXT = "Patient Maria Lopez, SSN 536-22-8812, MRN 4827193, e-mail maria.lopez@example.org."
+RECOGNIZERS = {rule.id for rule in load()} | {"ner", "field", "column", "lower_case_name", "known_town", "known_value"}
 ASK: dict[str, Any] = {"model": "claude-sonnet-4-6", "max_tokens": 300}
 
 
 @pytest.fixture
 async def guarded(house: House) -> AsyncIterator[House]:
-    pool = PresidioPool(PoolSettings(workers=1))
+    pool = PresidioPool(PoolSettings(workers=1, load_seconds=110))
     await pool.start()
     house.scanner.detect = pool.detect
     house.scanner.read_pdf = pool.read_pdf
@@ -54,3 +57,45 @@ async def test_no_place_of_a_request_lets_it_out(guarded: House, alice: Principa
     for request in requests:
         for value in SAID:
             assert value not in request["body"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_record_names_each_detection_and_the_value_is_nowhere(
+    guarded: House, alice: Principal, capfd: pytest.CaptureFixture[str], *, stream: bool
+) -> None:
+    body = ASK | {"stream": stream, "messages": [{"role": "user", "content": [{"type": "text", "text": TEXT}]}]}
+    answer = await guarded.create(alice, body)
+    native = await ask_chat(guarded, alice, TEXT)
+    await guarded.count(alice, {name: body[name] for name in ("model", "messages")})
+    message = answer.events[0]["message"] if stream else answer.json
+    for record_id, path in (
+        (message["id"], "messages[0].content[0].text"),
+        (native["data"]["message"]["id"], "message"),
+    ):
+        record = await get(guarded, alice, record_id)
+        found = record["phi"]["redactions"]
+        assert [(r["entity_type"], r["category"], TEXT[int(r["start"]) : int(r["end"])]) for r in found] == [
+            ("PERSON", "A", "Maria Lopez"),
+            ("US_SSN", "G", "536-22-8812"),
+            ("MEDICAL_RECORD_NUMBER", "H", "4827193"),
+            ("EMAIL_ADDRESS", "F", "maria.lopez@example.org"),
+        ]
+        assert [r["placeholder"] for r in found] == ["[PERSON_1]", "[SSN_1]", "[MRN_1]", "[EMAIL_1]"]
+        assert {r["path"] for r in found} == {path}
+        for redaction in found:
+            assert redaction["recognizer"] in RECOGNIZERS
+            assert 0 < redaction["score"] <= 1
+        (entry,) = record["audit"]["entry_ids"]
+        await guarded.eventually(lambda entry=entry: entry in guarded.agreements.events)
+        counted = told(guarded.agreements.events[entry])
+        assert counted["redactions_by_category"] == {"A": 1, "F": 1, "G": 1, "H": 1}
+        assert counted["redactions_by_type"] == {redaction["entity_type"]: 1 for redaction in found}
+    await guarded.eventually(lambda: "inference.tokens_counted" in guarded.agreements.actions())
+    said = [str(event) for event in guarded.agreements.events.values()]
+    for (table,) in await guarded.rows(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    ):
+        said += [row for (row,) in await guarded.rows(f'SELECT t::text FROM "{table}" AS t')]
+    said += [*capfd.readouterr()]
+    for value in SAID:
+        assert not any(value in each or value.encode().hex() in each for each in said)

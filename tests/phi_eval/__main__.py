@@ -1,54 +1,90 @@
-"""`python -m tests.phi_eval FOLDER`: the guard's figures on every *.jsonl in a folder.
+"""`python -m tests.phi_eval FOLDER...`: the guard's figures on every *.jsonl in the folders.
 
 One document a line: {"id", "text", "spans": [{"start", "end", "type"}][, "ignore": [[start, end, label]]]}, offsets in code
-points. `--misses N` and `--extras N` print examples; they hold the data's own text, so use them on synthetic data only.
+points. Tables go to the terminal; figures.json, figures.md and figures.svg to --out; `docs.py` puts them into the docs.
+`--misses N` and `--extras N` print examples; they hold the data's own text, so use them on synthetic data only.
 """
 
 import argparse
 import json
 import os
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported; waiting threads would count as work
 
-from services.inference.clients.presidio import engine as presidio
-from tests.phi_eval.scoring import Score, table, type_table
+from services.inference.clients.presidio.versions import MODEL_VERSION, POLICY_VERSION
+from tests.phi_eval import chart, latency, report
+from tests.phi_eval.documents import data_sets
+from tests.phi_eval.measure import Run, run
+from tests.phi_eval.systems import guard, plain_presidio
+
+_GUARD = "guard"
+_PRESIDIO = "Presidio's defaults"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", default="")
+    options = _options()
+    data = {name: found for name, found in data_sets(options.folders).items() if options.only in name}
+    if not data:
+        sys.exit(f"no *.jsonl in {', '.join(map(str, options.folders))}")
+    detect = guard()
+    measured = run(detect, data)
+    _examples(measured, options.misses, options.extras)
+    systems: dict[str, Any] = {}
+    for path in options.beside:
+        systems |= json.loads(path.read_text(encoding="utf-8"))["systems"]
+    others = {_PRESIDIO: plain_presidio()} if options.baseline else {}
+    systems |= {name: run(other, data).plain() for name, other in others.items()}
+    systems[options.name] = measured.plain()
+    written: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(timespec="minutes"),
+        "policy": POLICY_VERSION,
+        "model": MODEL_VERSION,
+        "load_average": round(os.getloadavg()[0], 1),
+        "systems": systems,
+    }
+    if options.latency:
+        texts = [document.text for documents in data.values() for document in documents]
+        written["latency"] = latency.measure(detect, texts, others)
+    made = report.tables(written)
+    print(report.terminal(made))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "figures.json").write_text(json.dumps(_rounded(written), indent=1) + "\n", encoding="utf-8")
+    (options.out / "figures.md").write_text(report.markdown(made) + "\n", encoding="utf-8")
+    (options.out / "figures.svg").write_text(chart.svg(systems), encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 5)
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--only", default="", help="data sets whose name contains this")
+    parser.add_argument("--out", type=Path, default=Path("build/phi-eval"))
+    parser.add_argument("--name", default=_GUARD, help="what the guard is called in the tables")
+    parser.add_argument("--baseline", action="store_true", help="measure Presidio with its defaults too; minutes")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="earlier figures.json to stand beside these")
+    parser.add_argument("--latency", action="store_true", help="p50, p95 and p99 by length, engine and pool; a minute")
     parser.add_argument("--misses", type=int, default=0)
     parser.add_argument("--extras", type=int, default=0)
-    options = parser.parse_args()
-    engine = presidio.build()
-    presidio.detect(engine, "Warm up: Dr. Ada Lovelace, London.")
-    scores: dict[str, Score] = {}
-    total = Score()
-    for path in sorted(options.folder.glob("*.jsonl")):
-        if options.only not in path.stem:
-            continue
-        score = scores[path.stem] = Score()
-        for line in path.read_text(encoding="utf-8").splitlines():
-            document = json.loads(line)
-            started = time.process_time()
-            found = presidio.detect(engine, document["text"])
-            spent = (time.process_time() - started) * 1000
-            for counted in (score, total):
-                counted.milliseconds += spent
-                counted.add(document, found)
-        for kind, value, around in score.misses[: options.misses]:
-            print(f"MISS {path.stem} {kind} {value!r} in {around!r}")
-        for kind, value, recognizer, around in score.extras[: options.extras]:
-            print(f"EXTRA {path.stem} {kind} {recognizer} {value!r} in {around!r}")
-    if not scores:
-        sys.exit(f"no *.jsonl in {options.folder}")
-    print(table(scores | {"all": total}))
-    print()
-    print(type_table(total))
+    return parser.parse_args()
+
+
+def _examples(measured: Run, misses: int, extras: int) -> None:
+    for name, verdicts in measured.verdicts.items():
+        for miss in [miss for verdict in verdicts for miss in verdict.misses][:misses]:
+            print(f"MISS {name} {miss.kind} {miss.value!r} in {miss.around!r}")
+        for extra in [extra for verdict in verdicts for extra in verdict.extras][:extras]:
+            print(f"EXTRA {name} {extra.kind} {extra.recognizer} {extra.value!r} in {extra.around!r}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
-"""How detections are compared with gold spans. The definitions stand in docs and README beside the figures."""
+"""How detections are compared with gold spans.
+
+Overlap: a detection touches the gold span. Full cover: besides, every letter and digit of the span's words is masked, but
+for generic words. Precision: merged detections that touch gold, among those that touch gold or touch no ignored span. A document
+leaks when one of its spans is not covered in full; one without PHI is untouched when nothing is detected in it
+but inside ignored spans. All of it asks first whether something is masked; whether it also got the right name is told apart.
+"""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from services.inference.domain.phi.entities import BY_NAME
-from services.inference.domain.phi.spans import Span
+from tests.phi_eval.documents import Document, Gold
 
 _TOKEN = re.compile(r"[^\W_]+")
 # Words that identify nobody although annotators often put them inside a span.
@@ -18,82 +23,101 @@ GENERIC = frozenset(
 )
 
 
-@dataclass
-class Score:
-    gold: int = 0
-    overlapped: int = 0
-    covered: int = 0
-    predicted: int = 0
-    correct: int = 0
-    documents: int = 0
-    tight: int = 0
-    clean: int = 0
-    untouched: int = 0
-    characters: int = 0
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A detection; `kind` is a type of the evaluation data, or the system's own name where there is none."""
+
+    start: int
+    end: int
+    kind: str
+    recognizer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    kind: str
+    value: str
+    around: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    kind: str
+    recognizer: str
+    value: str
+    around: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is to be counted of one document, by type."""
+
+    characters: int
+    clean: bool  # holds no PHI
+    untouched: bool = False
     milliseconds: float = 0.0
-    by_type: dict[str, list[int]] = field(default_factory=dict)  # type → [gold, overlapped, covered, named right]
-    misses: list[tuple[str, str, str]] = field(default_factory=list)  # (type, value, around)
-    extras: list[tuple[str, str, str, str]] = field(default_factory=list)  # (type, value, recognizer, around)
+    gold: Counter[str] = field(default_factory=Counter)
+    overlapped: Counter[str] = field(default_factory=Counter)
+    covered: Counter[str] = field(default_factory=Counter)
+    named: Counter[str] = field(default_factory=Counter)  # touched by a detection of the same type
+    predicted: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
+    misses: list[Miss] = field(default_factory=list)
+    extras: list[Extra] = field(default_factory=list)
 
-    def add(self, document: dict[str, Any], found: Sequence[Span]) -> None:
-        """Counts one document; `found` must be disjoint."""
-        text, gold = document["text"], document["spans"]
-        ignored = [(start, end) for start, end, *_ in document.get("ignore", ())]
-        self.documents += 1
-        self.characters += len(text)
-        leaks = 0
-        for span in gold:
-            start, end, kind = span["start"], span["end"], span["type"]
-            touching = [f for f in found if f.start < end and start < f.end]
-            whole = all(
-                any(f.start <= start + t.start() and start + t.end() <= f.end for f in found)
-                for t in _TOKEN.finditer(text[start:end])
-                if t.group().lower() not in GENERIC
-            )
-            row = self.by_type.setdefault(kind, [0, 0, 0, 0])
-            row[0] += 1
-            row[1] += bool(touching)
-            row[2] += bool(touching) and whole
-            row[3] += any(BY_NAME[f.entity_type].evaluation == kind for f in touching)
-            if not (touching and whole):
-                leaks += 1
-                self.misses.append((kind, text[start:end], text[max(0, start - 50) : end + 30]))
-        for f in found:
-            if any(g["start"] < f.end and f.start < g["end"] for g in gold):
-                self.correct += 1
-            elif any(a < f.end and f.start < b for a, b in ignored):
-                continue
-            else:
-                around = text[max(0, f.start - 40) : f.end + 30]
-                self.extras.append((f.entity_type, text[f.start : f.end], f.recognizer, around))
-            self.predicted += 1
-        self.tight += not leaks
-        if not gold:
-            self.clean += 1
-            self.untouched += not found
-        self.gold += len(gold)
-        self.overlapped += sum(any(f.start < g["end"] and g["start"] < f.end for f in found) for g in gold)
-        self.covered += len(gold) - leaks
+    @property
+    def leaks(self) -> bool:
+        return bool(self.misses)
 
 
-def table(scores: dict[str, Score]) -> str:
-    """The figures, one data set a line."""
-    head = f"{'data':28} {'docs':>5} {'spans':>6} {'overlap':>8} {'full':>7} {'prec':>7} {'no leak':>8} {'untouched':>11} {'ms/1000':>8}"
-    return "\n".join([head, *(_line(name, score) for name, score in scores.items())])
+def merged(found: Iterable[Found]) -> list[Found]:
+    """Overlapping detections as one, named by the longest of them; adjacent ones stay apart, empty ones fall out."""
+    runs: list[list[Found]] = []
+    end = 0
+    for span in sorted((f for f in found if f.start < f.end), key=lambda f: (f.start, f.end)):
+        if runs and span.start < end:
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+        end = max(end, span.end) if len(runs[-1]) > 1 else span.end
+    together: list[Found] = []
+    for run in runs:
+        longest = max(run, key=lambda f: f.end - f.start)
+        together.append(Found(run[0].start, max(f.end for f in run), longest.kind, longest.recognizer))
+    return together
 
 
-def type_table(score: Score) -> str:
-    rows = [
-        f"{kind:12} {gold:6} {overlapped / gold:8.3f} {covered / gold:7.3f} {named / gold:7.3f}"
-        for kind, (gold, overlapped, covered, named) in sorted(score.by_type.items())
-    ]
-    return "\n".join([f"{'type':12} {'spans':>6} {'overlap':>8} {'full':>7} {'named':>7}", *rows])
+def judge(document: Document, found: Sequence[Found]) -> Verdict:
+    text = document.text
+    spans = merged(found)
+    verdict = Verdict(len(text), clean=not document.gold)
+    for gold in document.gold:
+        touching = [f for f in spans if f.start < gold.end and gold.start < f.end]
+        verdict.gold[gold.kind] += 1
+        verdict.overlapped[gold.kind] += bool(touching)
+        verdict.named[gold.kind] += any(f.kind == gold.kind for f in touching)
+        if touching and _covered(text, gold, touching):
+            verdict.covered[gold.kind] += 1
+        else:
+            around = text[max(0, gold.start - 50) : gold.end + 30]
+            verdict.misses.append(Miss(gold.kind, text[gold.start : gold.end], around))
+    for f in spans:
+        right = any(gold.start < f.end and f.start < gold.end for gold in document.gold)
+        if not right and any(start < f.end and f.start < end for start, end in document.ignored):
+            continue
+        verdict.predicted[f.kind] += 1
+        verdict.correct[f.kind] += right
+        if not right:
+            around = text[max(0, f.start - 40) : f.end + 30]
+            verdict.extras.append(Extra(f.kind, f.recognizer, text[f.start : f.end], around))
+    verdict.untouched = verdict.clean and not verdict.extras
+    return verdict
 
 
-def _line(name: str, s: Score) -> str:
-    untouched = f"{s.untouched}/{s.clean}" if s.clean else "-"
-    return (
-        f"{name:28} {s.documents:5} {s.gold:6} {s.overlapped / max(s.gold, 1):8.3f} {s.covered / max(s.gold, 1):7.3f} "
-        f"{s.correct / max(s.predicted, 1):7.3f} {s.tight / s.documents:8.3f} {untouched:>11} "
-        f"{s.milliseconds / max(s.characters, 1) * 1000:8.2f}"
+def _covered(text: str, gold: Gold, touching: list[Found]) -> bool:
+    masked = {place for f in touching for place in range(max(f.start, gold.start), min(f.end, gold.end))}
+    return all(
+        masked.issuperset(range(gold.start + token.start(), gold.start + token.end()))
+        for token in _TOKEN.finditer(text[gold.start : gold.end])
+        if token.group().lower() not in GENERIC
     )

@@ -113,7 +113,7 @@ class PhiGuardUnavailable(ServiceError):
     reason: ClassVar[str] = "PHI_GUARD_UNAVAILABLE"
 
     def __init__(self) -> None:
-        super().__init__("The PHI guard is not available. Nothing has left; try again.")
+        super().__init__("The PHI guard is not available. Nothing has left; try again.", retry_after=1)
 
 
 class ConversationChanged(ServiceError):

@@ -1,11 +1,15 @@
 """The record of one request: what was asked, what was found, what was answered, what it used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from services.chassis.access import OrgId, Principal
+from services.inference.domain.phi import Redaction
 from services.inference.domain.usage import Usage
 
 
@@ -46,7 +50,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A record at the moment before the request leaves. `request` is sealed; None where contents are not kept."""
+    """A record at the moment before the request leaves. `request` and `detections` are sealed; None where contents are not kept,
+    and where nothing was found. `phi` is readable: types and counts.
+    """
 
     org_id: OrgId
     request_id: str
@@ -60,6 +66,7 @@ class Opening:
     owner_id: str
     input_bound: int
     request: bytes | None
+    detections: bytes | None
     phi: dict[str, Any]
     phi_ms: float
     created_at: datetime
@@ -89,7 +96,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record. `request` and `answer` are sealed."""
+    """A stored record. `request`, `answer` and `detections` are sealed."""
 
     org_id: OrgId
     request_id: str
@@ -110,6 +117,7 @@ class Record:
     input_bound: int
     request: bytes | None
     answer: bytes | None
+    detections: bytes | None
     phi: dict[str, Any]
     restored_count: int
     basis: str | None
@@ -141,6 +149,20 @@ class Conversation:
     placeholders: str
     turns: list[tuple[str, str]] = field(default_factory=list)
     """(what the user said, what was answered), oldest first."""
+
+
+def pack_detections(redactions: Sequence[Redaction]) -> bytes:
+    """What the guard found, one by one, as one value to seal: kinds and places, no values."""
+    return orjson.dumps(
+        [[r.path, r.entity_type, r.placeholder, r.score, r.recognizer, *(r.place or ())] for r in redactions]
+    )
+
+
+def unpack_detections(packed: bytes) -> list[Redaction]:
+    return [
+        Redaction(*described, place=(place[0], place[1]) if place else None)
+        for *described, place in ([*each[:5], each[5:]] for each in orjson.loads(packed))
+    ]
 
 
 def pack_request(original: bytes, masked: bytes) -> bytes:

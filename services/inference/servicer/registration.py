@@ -50,7 +50,7 @@ def servicers(inference: Inference, changes: ChangeLog, clock: Clock) -> list[Re
         (add_ChatServiceServicer_to_server, ChatServicer(inference.chat, clock)),
         (add_MessagesServiceServicer_to_server, MessagesServicer(inference.messages)),
         (add_ModelServiceServicer_to_server, ModelServicer(inference.models)),
-        (add_PhiServiceServicer_to_server, PhiServicer()),
+        (add_PhiServiceServicer_to_server, PhiServicer(inference.phi)),
         (add_RecordServiceServicer_to_server, RecordServicer(inference.records)),
         (add_SettingsServiceServicer_to_server, SettingsServicer(inference.settings)),
         (add_WatchServiceServicer_to_server, WatchServicer(changes)),

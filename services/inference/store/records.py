@@ -97,6 +97,7 @@ async def _insert(connection: Connection, opening: Opening) -> None:
             opening.owner_id,
             opening.input_bound,
             opening.request,
+            opening.detections,
             Jsonb(opening.phi, dumps=orjson.dumps),
             opening.phi_ms,
             opening.created_at,
@@ -207,15 +208,16 @@ async def _first(cursor: psycopg.AsyncCursor[Any]) -> int:
 
 _COLUMNS: LiteralString = (
     "org_id, request_id, surface, status, stream, store, model, catalogue_version, conversation_id, principal_kind, principal_id, agent_id,"
-    " user_id, delegation_path, ip_address, owner_id, input_bound, request, answer, phi, restored_count, basis, input_tokens, output_tokens,"
-    " cache_read_tokens, cache_write_tokens, provider_message_id, stop_reason, error_code, audit_ids, phi_ms, upstream_ms, total_ms,"
+    " user_id, delegation_path, ip_address, owner_id, input_bound, request, answer, detections, phi, restored_count, basis, input_tokens,"
+    " output_tokens, cache_read_tokens, cache_write_tokens, provider_message_id, stop_reason, error_code, audit_ids, phi_ms, upstream_ms, total_ms,"
     " created_at, completed_at"
 )
 
 _INSERT: LiteralString = """
 INSERT INTO records (org_id, request_id, surface, status, stream, store, model, catalogue_version, conversation_id, principal_kind,
-                     principal_id, agent_id, user_id, delegation_path, ip_address, owner_id, input_bound, request, phi, phi_ms, created_at)
-VALUES (%s, %s, %s, 'dispatched', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                     principal_id, agent_id, user_id, delegation_path, ip_address, owner_id, input_bound, request, detections, phi, phi_ms,
+                     created_at)
+VALUES (%s, %s, %s, 'dispatched', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 _END: LiteralString = """

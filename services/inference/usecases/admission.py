@@ -135,7 +135,7 @@ class Admission:
         except (phi.PhiRefusal, ServiceError) as refusal:
             scanning.cancel()
             error = _translated(refusal)
-            await self._refuse(call, principal, surface, wanted, decision, error)
+            await self._refuse(call, principal, surface, wanted, decision, refusal, error)
             raise error from None
         except BaseException as failure:
             self._in_background(self.release(wanted))
@@ -162,6 +162,7 @@ class Admission:
         surface: Surface,
         wanted: Wanted,
         decision: Decision,
+        refusal: Exception,
         error: ServiceError,
     ) -> None:
         if decision.reserved:
@@ -177,7 +178,9 @@ class Admission:
                     "surface": surface.value,
                     "model": wanted.model,
                     "reason": error.reason,
+                    "param": error.param,
                     **{name: error.details[name] for name in ("entity_types",) if name in error.details},
+                    **_counted(refusal),
                 },
             )
             await self.tell(event)
@@ -239,6 +242,12 @@ def _check_credits(decision: Decision, surface: Surface) -> None:
         raise (CreditsExhausted if surface is Surface.NATIVE else BudgetExceeded)(decision.cycle_reset_at)
     if not decision.reserved:
         raise ServiceUnavailable
+
+
+def _counted(refusal: Exception) -> dict[str, object]:
+    if not isinstance(refusal, phi.PhiBlocked):
+        return {}
+    return {"detections_by_type": refusal.by_type, "detections_by_category": phi.by_category(refusal.by_type)}
 
 
 def _translated(refusal: Exception) -> ServiceError:

@@ -88,6 +88,7 @@ class Chat:
                 request=await engine.sealed_request(principal, call, pack_request(_asked(turn), body))
                 if keep
                 else None,
+                detections=await engine.sealed_detections(principal, call, scanned),
                 phi=engine.phi_of(settings, scanned),
                 phi_ms=admitted.phi_ms,
                 created_at=engine.clock.now(),

@@ -13,6 +13,7 @@ from services.chassis.sealing import Sealer
 from services.chassis.watching import RunningCalls
 from services.inference.clients.upstream import Pieces
 from services.inference.domain import phi
+from services.inference.domain.record import pack_detections
 from services.inference.domain.settings import Settings
 from services.inference.usecases.admission import Admission
 from services.inference.usecases.pump import Pump, Stop, Stopped
@@ -59,21 +60,29 @@ class Engine:
         return phi.Policy(mode=settings.phi_mode, image_policy=settings.image_policy, restore=settings.phi_restore)
 
     def phi_of(self, settings: Settings, scanned: phi.Scanned) -> dict[str, Any]:
-        """As the record keeps it: places, types and counts, no values."""
+        """As the record keeps it readable, and the audit log too: types and counts."""
         return {
             "mode": settings.phi_mode,
             "restore": settings.phi_restore,
             "action": scanned.action,
             "entity_types": scanned.entity_types,
             "redaction_count": scanned.redaction_count,
-            "redactions": [
-                [r.path, r.entity_type, r.placeholder, round(r.score, 4), r.recognizer] for r in scanned.redactions
-            ],
+            "by_type": scanned.by_type,
         }
 
     async def sealed_request(self, principal: Principal, call: Call, packed: bytes) -> bytes:
         return await self.sealer.seal(
             principal.org_id, table="records", row=f"{call.request_ulid}/request", plaintext=packed
+        )
+
+    async def sealed_detections(self, principal: Principal, call: Call, scanned: phi.Scanned) -> bytes | None:
+        if not scanned.redactions:
+            return None
+        return await self.sealer.seal(
+            principal.org_id,
+            table="records",
+            row=f"{call.request_ulid}/detections",
+            plaintext=pack_detections(scanned.redactions),
         )
 
     async def asked(self, run: Run, stop: Stop, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:

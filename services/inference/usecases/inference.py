@@ -21,6 +21,7 @@ from services.inference.usecases.engine import Engine, Provider
 from services.inference.usecases.gate import Agreements, Entitlements, Gate
 from services.inference.usecases.messages import Messages
 from services.inference.usecases.models import Models
+from services.inference.usecases.phi import Phi
 from services.inference.usecases.records import Records
 from services.inference.usecases.recovery import Recovery
 from services.inference.usecases.replay import Replays
@@ -85,4 +86,5 @@ class Inference:
         )
         replays = Replays(g.db, self.idempotency, g.sealer)
         self.messages = Messages(engine, replays)
+        self.phi = Phi(engine)
         self.chat = Chat(engine, Conversations(g.db, g.sealer), replays)

@@ -111,6 +111,7 @@ class Messages:
                 owner_id=engine.runs.owner_id,
                 input_bound=admitted.input_bound,
                 request=await engine.sealed_request(principal, call, pack_request(raw, masked)) if keep else None,
+                detections=await engine.sealed_detections(principal, call, admitted.scanned),
                 phi=engine.phi_of(settings, admitted.scanned),
                 phi_ms=admitted.phi_ms,
                 created_at=engine.clock.now(),
@@ -175,7 +176,7 @@ class Messages:
 
     def _placeholders(self, admitted: Admitted[phi.ScannedMessages], run: Run) -> phi.PlaceholderMap | None:
         """What is to be put back, None for nothing."""
-        restore = run.phi["restore"] and len(admitted.scanned.map) > 0
+        restore = run.phi["restore"] and bool(admitted.scanned.map)
         return admitted.scanned.map if restore else None
 
     async def _answer(
@@ -273,4 +274,6 @@ def _counts(scanned: phi.Scanned) -> dict[str, object]:
         "phi_action": scanned.action,
         "entity_types": scanned.entity_types,
         "redaction_count": scanned.redaction_count,
+        "redactions_by_type": scanned.by_type,
+        "redactions_by_category": phi.by_category(scanned.by_type),
     }

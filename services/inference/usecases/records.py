@@ -12,17 +12,19 @@ from services.chassis.sealing import Sealer
 from services.chassis.ulids import is_ulid
 from services.inference.domain.catalogue import Catalogue
 from services.inference.domain.chat import UsageSummary
-from services.inference.domain.record import Record, unpack_request
+from services.inference.domain.phi import Redaction
+from services.inference.domain.record import Record, unpack_detections, unpack_request
 from services.inference.store import records
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """`messages` and `content` are None where contents are not kept, or not there yet."""
+    """`messages` and `content` are None where contents are not kept, or not there yet. `detections` are kept all the same."""
 
     record: Record
     messages: list[dict[str, Any]] | None
     content: list[dict[str, Any]] | None
+    detections: list[Redaction]
     usage: UsageSummary
 
 
@@ -44,8 +46,12 @@ class Records:
             messages = orjson.loads(original)["messages"]
         if record.answer is not None:
             content = orjson.loads(await self._open(record, "answer", record.answer))["content"]
+        # Records of before detections were sealed have them beside their counts.
+        detections = [Redaction(*each) for each in record.phi.get("redactions", ())]
+        if record.detections is not None:
+            detections = unpack_detections(await self._open(record, "detections", record.detections))
         usage = UsageSummary.of(record.model, self._catalogue.find(record.model), record.usage)
-        return OpenedRecord(record, messages, content, usage)
+        return OpenedRecord(record, messages, content, detections, usage)
 
     async def _open(self, record: Record, side: str, sealed: bytes) -> bytes:
         return await self._sealer.open(record.org_id, table="records", row=f"{record.request_id}/{side}", sealed=sealed)

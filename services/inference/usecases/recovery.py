@@ -121,6 +121,7 @@ def _opening(record: Record) -> Opening:
         owner_id=record.owner_id,
         input_bound=record.input_bound,
         request=None,
+        detections=None,
         phi=phi,
         phi_ms=record.phi_ms or 0.0,
         created_at=record.created_at,

@@ -10,6 +10,7 @@ from services.chassis.audit import Actor
 from services.chassis.clock import Clock, unix_ms
 from services.chassis.outbox import Owed
 from services.inference.clients.metering import SETTLE_TOPIC, Wanted
+from services.inference.domain.phi import by_category
 from services.inference.domain.record import Caller, Opening, Status
 from services.inference.domain.usage import Basis, Usage
 
@@ -89,6 +90,8 @@ def audit_event(
         "phi_action": opening.phi["action"],
         "entity_types": opening.phi["entity_types"],
         "redaction_count": opening.phi["redaction_count"],
+        "redactions_by_type": opening.phi.get("by_type", {}),
+        "redactions_by_category": by_category(opening.phi.get("by_type", {})),
         "restored_count": restored_count,
     }
     if error_code is not None:

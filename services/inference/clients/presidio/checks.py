@@ -12,7 +12,13 @@ from services.inference.clients.presidio import words
 Check = Callable[[str, int, int], bool | tuple[int, int]]
 
 _MEASURE_AFTER = re.compile(
-    r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?)(?![a-z])",
+    r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?|patients|people|participants|subjects|cases|lives|copies|cells)(?![a-z])",
+    re.IGNORECASE,
+)
+_LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
+# Numbers of publications, trials, codes and standards.
+_PUBLIC = re.compile(
+    r"(?:PMID|PMC|NCT|DOI|ISBN|ISSN|ICD|CPT|LOINC|SNOMED|CAS|NDC|OMIM|RXCUI|HCPCS|DRG|ISO|RFC|CFR|USC)[ \-:]?\d",
     re.IGNORECASE,
 )
 _PLAIN_FACILITY = re.compile(
@@ -20,8 +26,19 @@ _PLAIN_FACILITY = re.compile(
 )
 _HOUSES = frozenset(
     {"General", "Memorial", "Regional", "Presbyterian", "Methodist", "Baptist", "Mercy", "Hospital", "Clinic"}
+    | {
+        "Pathology",
+        "Radiology",
+        "Imaging",
+        "Dermatology",
+        "Cardiology",
+        "Diagnostics",
+        "Pharmacy",
+        "Surgery",
+        "Orthopaedics",
+    }
 )
-_CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD"})
+_CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD", "ID"})
 
 
 def luhn(text: str, start: int, end: int) -> bool:
@@ -76,15 +93,17 @@ def day_month(text: str, start: int, end: int) -> bool:
     value = text[start:end].lower()
     if not re.search(r"\bmay\b|\bmar\b", value):
         return True
-    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or "May" in text[start:end]
+    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or re.search("May|Mar", text[start:end]) is not None
 
 
 def not_a_measure(text: str, start: int, end: int) -> bool:
     """ "ins 500 mg", "visit 3 days": a quantity. A value in front of a unit never is an identifier."""
-    value = text[start:end]
+    value = _LITTLE_WORD.sub("", text[start:end])
+    if _PUBLIC.match(value):
+        return False
     if value.isdigit() and len(value) < 7 and _MEASURE_AFTER.match(text, end):
         return False
-    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d", value) or bool(
+    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d(?:[\-/](?:19|20)?\d\d)?", value) or bool(
         re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start])
     )
 
@@ -125,7 +144,9 @@ def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 
 def unknown_word(text: str, start: int, end: int) -> bool:
-    """A word of no list is a place that no list has."""
+    """A word of no list is a place that no list has; so is a town that is no ordinary word."""
+    if words.is_city(text[start:end]) and not words.is_common(text[start:end]):
+        return not words.EPONYM_TAIL.match(text, end)
     found = [word for word in words.words_in(text[start:end]) if word[0].isupper()]
     known = any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in found)
     return not known and not any(words.is_eponym(word) for word in found) and not words.EPONYM_TAIL.match(text, end)
@@ -163,13 +184,33 @@ def first_name(text: str, start: int, end: int) -> bool:
 
 
 def lower_name(text: str, start: int, end: int) -> bool:
-    return any(words.is_name(word) for word in text[start:end].split())
+    found = words.words_in(text[start:end])
+    return any(words.is_name(word) or not words.is_english(word) for word in found)
+
+
+def lower_only_name(text: str, start: int, end: int) -> bool:
+    """ "jayden is a 4 yo boy": a name that is no word."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
+    return any(map(words.is_name, found)) and not any(words.is_common(word) or words.is_heading(word) for word in found)
+
+
+def only_first_name(text: str, start: int, end: int) -> bool:
+    """A first name that is neither an English word, nor a town, nor what a disease or a sign is called by."""
+    word = text[start:end]
+    if not words.is_first_name(word) or words.is_common(word) or words.is_heading(word) or words.is_eponym(word):
+        return False
+    return not words.is_city(word) and not words.EPONYM_TAIL.match(text, end)
 
 
 def surname_first(text: str, start: int, end: int) -> bool:
     """ "Smith, John": the word behind the comma is a first name, the one before it no ordinary word at a sentence's end."""
-    surname, _, first = text[start:end].partition(", ")
-    return words.is_first_name(first.split()[0]) and words.is_surname(surname) and not words.is_first_name(surname)
+    surname, _, first = (part.strip() for part in text[start:end].partition(","))
+    first = first.split()[0]
+    if surname.islower() and (words.is_common(surname) or not words.is_frequent_name(first)):
+        return False
+    if words.is_eponym(surname) and words.is_eponym(first):  # "Graves, Wilson" in a list of diseases
+        return False
+    return words.is_first_name(first) and words.is_surname(surname) and not words.is_first_name(surname)
 
 
 def facility(text: str, start: int, end: int) -> bool:
@@ -196,6 +237,11 @@ def address(text: str, start: int, end: int) -> bool:
     if not found or all(word.isupper() or words.is_heading(word) for word in found):
         return False
     return not any(words.is_medical(word) and not words.is_name(word) for word in found)
+
+
+def numbered(text: str, start: int, end: int) -> bool:
+    """ "via Zoom" and "plaza" are no addresses, "Via Garibaldi 8" is."""
+    return any(map(str.isdigit, text[start:end])) and not _MEASURE_AFTER.match(text, end)
 
 
 def street_name(text: str, start: int, end: int) -> bool:
@@ -231,11 +277,14 @@ CHECKS: dict[str, Check] = {
         strong_person,
         first_name,
         lower_name,
+        lower_only_name,
+        only_first_name,
         surname_first,
         facility,
         place,
         saint,
         address,
+        numbered,
         street_name,
         phone_like,
     )

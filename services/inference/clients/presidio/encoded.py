@@ -1,12 +1,17 @@
-"""Base64 and hexadecimal that hide readable text."""
+"""Base64, over lines too, and hexadecimal that hide readable text."""
 
 import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
 
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}={0,2}(?![A-Za-z0-9+/_\-=])")
-_HEX = re.compile(r"(?<![0-9A-Fa-f])(?<![0-9A-Fa-f][ :])(?:0x)?(?:[0-9A-Fa-f]{2}[ :]?){8,4000}+(?![0-9A-Fa-f])")
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}(?:(?<=[A-Za-z0-9+/_\-]{16})\r?\n[A-Za-z0-9+/_\-]{2,100}){0,200}={0,2}(?![A-Za-z0-9+/_\-=])"
+)
+_HEX = re.compile(
+    r"(?<![0-9A-Fa-f])(?<![^A-Za-z][0-9A-Fa-f]{2}[ :])(?:0x)?[0-9A-Fa-f]{2}(?:[ :]?[0-9A-Fa-f]{2}){7,4000}+(?![0-9A-Fa-f])"
+)
+_PLAIN_ALPHABET = str.maketrans("-_", "+/", "\r\n")
 _SEPARATORS = str.maketrans("", "", " :")
 _LONGEST = 100_000
 
@@ -17,7 +22,7 @@ def encoded_runs(text: str) -> Iterator[tuple[int, int, str]]:
         run = match.group()
         # Words are no base64: it mixes cases, or has digits.
         if len(run) <= _LONGEST and not run.isdigit() and (run.lower() != run and run.upper() != run):
-            plain = run.translate(str.maketrans("-_", "+/")).rstrip("=")
+            plain = run.translate(_PLAIN_ALPHABET).rstrip("=")
             yield from _readable(match, plain, _from_base64)
     for match in _HEX.finditer(text):
         run = match.group().removeprefix("0x").translate(_SEPARATORS)

@@ -17,10 +17,12 @@ from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from services.inference.clients.presidio import person_ner, words
 from services.inference.clients.presidio.encoded import encoded_runs
 from services.inference.clients.presidio.fields import field_values
-from services.inference.clients.presidio.names import known_towns, lower_case_names
-from services.inference.clients.presidio.normalise import View
+from services.inference.clients.presidio.hl7 import segment_fields
+from services.inference.clients.presidio.names import compound_names, known_towns, lower_case_names
+from services.inference.clients.presidio.normalise import View, second_views
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
+from services.inference.clients.presidio.structured import named_values
 from services.inference.clients.presidio.truecase import Recased, recased
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
@@ -106,9 +108,11 @@ class PhiRecognizer(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         view = View(text)
         spans = self._spans(view.text)
-        for start, end, decoded in encoded_runs(view.text):
-            if inner := self._spans(View(decoded).text):
-                spans.append(replace(inner[0], start=start, end=end, recognizer=f"encoded_{inner[0].recognizer}"))
+        for start, second in second_views(view.text):
+            for span in self._spans(second.text):
+                left, right = second.back(span.start, span.end)
+                spans.append(replace(span, start=start + left, end=start + right))
+        spans += self._encoded(view.text)
         results: list[RecognizerResult] = []
         for span in spans:
             start, end = view.back(span.start, span.end)
@@ -121,6 +125,13 @@ class PhiRecognizer(EntityRecognizer):
             }
             results.append(result)
         return results
+
+    def _encoded(self, text: str, depth: int = 2) -> Iterator[Span]:
+        """Runs that say something that is PHI, in one or two layers."""
+        for start, end, decoded in encoded_runs(text):
+            inner = View(decoded).text
+            if found := self._spans(inner) or (list(self._encoded(inner, depth - 1)) if depth > 1 else []):
+                yield replace(found[0], start=start, end=end, recognizer=f"encoded_{found[0].recognizer}")
 
     def _spans(self, text: str) -> list[Span]:
         spans = self._read(text)
@@ -135,6 +146,7 @@ class PhiRecognizer(EntityRecognizer):
 
     def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
+        found += [*named_values(text), *segment_fields(text), *compound_names(text)]
         return [*found, *person_ner.detect(text, self._nlp.ner, found)]
 
 

@@ -17,7 +17,7 @@ from services.inference.domain.phi.spans import Span, merge
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
 _ABBREVIATED = re.compile(r"(?:\b(?:(?i:Dr|Mr|Mrs|Ms|St|Mt|Ft|Jr|Sr|Prof|vs|approx|Inc)|No|e\.g|i\.e|[A-Z])\.)\Z")
 _WORD = re.compile(r"[^\W\d_][^\W\d_]*(?:['’\-][^\W\d_]+)*")
-_CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W\d_]*(?:['’\-][^\W\d_]+)*")
+_CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-ŽḀ-ỿ][^\W\d_]*(?:['’\-][^\W\d_]+)*")
 _LABELS = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "FACILITY", "ORG": "FACILITY"}
 _SCORES = {"PERSON": 0.85, "LOCATION": 0.8, "FACILITY": 0.75}
 _FACILITY_WORD = re.compile(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,11 @@ import orjson
 
 from services.inference.clients.presidio import frames
 from services.inference.clients.presidio.cache import BlockCache
+from services.inference.clients.presidio.jobs import cut_to_jobs
 from services.inference.clients.presidio.processes import Nursery, Worker
 from services.inference.clients.presidio.versions import MODEL_VERSION, POLICY_VERSION
 from services.inference.domain.phi.refusals import PhiGuardSaturated, PhiGuardUnavailable
-from services.inference.domain.phi.spans import Span
+from services.inference.domain.phi.spans import Span, merge
 
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 1.0
@@ -93,19 +94,19 @@ class PresidioPool:
     async def read_pdf(self, data: bytes, deadline: float) -> str | None:
         """See `DocumentReader`."""
         async with self._turn():
-            return orjson.loads(await self._run(frames.PDF, data, deadline))
+            return orjson.loads(await self._run(frames.PDF, frames.DEADLINE.pack(deadline) + data, deadline))
 
     async def _scan(self, blocks: dict[bytes, str], deadline: float) -> dict[bytes, list[Span]]:
         if not blocks:
             return {}
         found: dict[bytes, list[Span]] = {key: [] for key in blocks}
-        jobs = _jobs(blocks, self._settings.job_characters)
+        jobs = cut_to_jobs(blocks, self._settings.job_characters)
 
         async def work() -> None:
             for job in jobs:
                 answer = await self._run(frames.DETECT, _payload([piece.text for piece in job]), deadline)
                 for piece, spans in zip(job, orjson.loads(answer), strict=True):
-                    found[piece.key] += [Span(piece.start + s, piece.start + e, *rest) for s, e, *rest in spans]
+                    found[piece.key] += piece.in_block(spans)
 
         # No request waits for more workers than there are: a long one must not shut out the short ones.
         async with self._turn():
@@ -115,7 +116,7 @@ class PresidioPool:
             finally:
                 for task in tasks:
                     task.cancel()
-        return found
+        return {key: merge(spans) for key, spans in found.items()}
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -204,45 +205,6 @@ class PresidioPool:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    key: bytes
-    start: int
-    text: str
-
-
-def _jobs(blocks: dict[bytes, str], size: int) -> Iterator[list[_Piece]]:
-    """Blocks cut and packed so that a long request uses all workers and none is held for long."""
-    job: list[_Piece] = []
-    length = 0
-    for key, block in blocks.items():
-        for start, text in _pieces(block, size):
-            if job and length + len(text) > size:
-                yield job
-                job, length = [], 0
-            job.append(_Piece(key, start, text))
-            length += len(text)
-    if job:
-        yield job
-
-
-def _pieces(block: str, size: int) -> Iterator[tuple[int, str]]:
-    """Cuts at line ends where there are any, at spaces otherwise."""
-    start = 0
-    while len(block) - start > size:
-        window = block[start + size // 2 : start + size]
-        for separator in ("\n\n", "\n", ". ", " "):
-            cut = window.rfind(separator)
-            if cut >= 0:
-                end = start + size // 2 + cut + len(separator)
-                break
-        else:
-            end = start + size
-        yield start, block[start:end]
-        start = end
-    yield start, block[start:]
 
 
 def _payload(texts: list[str]) -> bytes:

@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import hyperscan
 
+from services.inference.clients.presidio import compiled
 from services.inference.clients.presidio.table import Rule
 
 _GROUP = 15  # rules to a database: all in one compile twice as long and scan no faster
@@ -35,10 +37,11 @@ _CLASSES = {
 
 
 class Prefilter:
-    """Compiled once; `candidates` is for one thread at a time."""
+    """Compiled once for many starts, in the folder `kept`; `candidates` is for one thread at a time."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._databases = [_compiled(rules, first) for first in range(0, len(rules), _GROUP)]
+    def __init__(self, rules: Sequence[Rule], kept: Path | None = None) -> None:
+        kept = kept or compiled.folder()
+        self._databases = [_compiled(rules, first, kept) for first in range(0, len(rules), _GROUP)]
 
     def candidates(self, text: str) -> list[int]:
         """The positions of the rules that may match, in order."""
@@ -53,15 +56,14 @@ class Prefilter:
         return sorted(found)
 
 
-def _compiled(rules: Sequence[Rule], first: int) -> tuple[hyperscan.Database, hyperscan.Scratch]:
+def _compiled(rules: Sequence[Rule], first: int, kept: Path) -> tuple[hyperscan.Database, hyperscan.Scratch]:
     group = rules[first : first + _GROUP]
     flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[_twin_pattern(rule.source).encode() for rule in group],
-        ids=list(range(first, first + len(group))),
-        elements=len(group),
-        flags=[flags | (hyperscan.HS_FLAG_CASELESS if rule.pattern.flags & re.IGNORECASE else 0) for rule in group],
+    database = compiled.database(
+        [_twin_pattern(rule.source).encode() for rule in group],
+        list(range(first, first + len(group))),
+        [flags | (hyperscan.HS_FLAG_CASELESS if rule.pattern.flags & re.IGNORECASE else 0) for rule in group],
+        kept,
     )
     return database, hyperscan.Scratch(database)
 

@@ -48,13 +48,19 @@ class RuleSet:
             start, end = match.span("v") if valued else match.span()
             if start < 0:  # an alternative of the pattern without the group
                 start, end = match.span()
-            if rule.digits and sum(map(str.isdigit, text[start:end])) < rule.digits:
+            if rule.digits and not _is_number(text[start:end], rule.digits):
                 continue
             stands = check is None or check(text, start, end)
             if isinstance(stands, tuple):
                 start, end = stands
             if stands:
                 spans.append(Span(start, end, rule.entity, rule.score, rule.id))
+
+
+def _is_number(value: str, least: int) -> bool:
+    """Enough digits, or a code like "K7QX2P"."""
+    digits = sum(map(str.isdigit, value))
+    return digits >= least or (digits >= 2 and len(value) >= 6 and value.isalnum() and value.isupper())
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:

@@ -24,7 +24,7 @@ EPONYM_TAIL = re.compile(
     r"coefficient|inventory|questionnaire|examination|exam|study|trial|guidelines?|protocol|nomogram|calculator|model|fever|"
     r"pouch|patch|tube|drain|needle|forceps|retractor|clamp|splint|brace|walker|area|nerve|canal|foramen|ligament|tendon|gland|"
     r"cycle|force|theorem|principle|paradox|reaction|pathway|loop|ring|zone|space|breathing|respirations?|pulse|murmur|phase|sinus|valve|shunt|block|pattern|point|response|law|effect|hypothesis|melanoma|neuroma|"
-    r"deformity|malformation|anomaly|arthropathy|myopathy|neuropathy|nephropathy|retinopathy|dystrophy|atrophy|aphasia)(?:s|es)?(?![a-z])",
+    r"deformity|malformation|anomaly|regression|kappa|alpha|correlation|plots?|estimator|hazards?|survival|distribution|transform|filter|arthropathy|myopathy|neuropathy|nephropathy|retinopathy|dystrophy|atrophy|aphasia)(?:s|es)?(?![a-z])",
     re.IGNORECASE,
 )
 

@@ -1,5 +1,6 @@
 """The PHI guard without its scanner. See README.md in this folder."""
 
+from services.inference.domain.phi.entities import by_category
 from services.inference.domain.phi.guard import (
     Detector,
     Guard,
@@ -22,6 +23,7 @@ from services.inference.domain.phi.refusals import (
 from services.inference.domain.phi.restore import restore_message, restore_text
 from services.inference.domain.phi.spans import Span
 from services.inference.domain.phi.stream import StreamRestorer, TextStreamRestorer, split_frames
+from services.inference.domain.phi.texts import RedactedTexts, RestoredTooLong, restore_texts
 
 __all__ = [
     "Detector",
@@ -34,7 +36,9 @@ __all__ = [
     "PhiTooComplex",
     "PlaceholderMap",
     "Policy",
+    "RedactedTexts",
     "Redaction",
+    "RestoredTooLong",
     "Scanned",
     "ScannedChat",
     "ScannedMessages",
@@ -42,7 +46,9 @@ __all__ = [
     "StreamRestorer",
     "TextStreamRestorer",
     "Turn",
+    "by_category",
     "restore_message",
     "restore_text",
+    "restore_texts",
     "split_frames",
 ]

@@ -13,7 +13,10 @@ _REFERENCES = ("container_upload", "file")
 
 class DocumentReader(Protocol):
     async def read_pdf(self, data: bytes, deadline: float) -> str | None:
-        """The text of a PDF, or None when any page has none. Raises PhiGuardUnavailable when the reader fails."""
+        """The text of a PDF, or None when a page has none or reading takes too much.
+
+        Raises PhiGuardUnavailable when the reader fails.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 API names are Presidio's wherever Presidio has one. Safe Harbor letters are those of 45 CFR 164.514(b)(2)(i)(A)-(R).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -46,6 +47,15 @@ ENTITIES: tuple[Entity, ...] = (
     Entity("US_PASSPORT", "R", "OTHER_ID", "PASSPORT", 63),
     Entity("UNIQUE_ID", "R", "OTHER_ID", "ID", 61),
 )
+
+
+def by_category(by_type: Mapping[str, int]) -> dict[str, int]:
+    """Counts by entity type → counts by Safe Harbor letter."""
+    counts: dict[str, int] = {}
+    for name, count in by_type.items():
+        counts[BY_NAME[name].letter] = counts.get(BY_NAME[name].letter, 0) + count
+    return dict(sorted(counts.items()))
+
 
 BY_NAME: dict[str, Entity] = {entity.name: entity for entity in ENTITIES}
 BY_LABEL: dict[str, Entity] = {entity.label: entity for entity in ENTITIES}

@@ -1,9 +1,11 @@
 """The guard: a request goes in, a request without PHI comes out, or a refusal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from services.inference.domain.phi.citations import Cited
 from services.inference.domain.phi.documents import DocumentReader, read_documents
 from services.inference.domain.phi.leaves import Leaves
 from services.inference.domain.phi.masking import Redaction, mask, settle
@@ -11,6 +13,7 @@ from services.inference.domain.phi.messages import RequestWalk
 from services.inference.domain.phi.placeholders import PlaceholderMap
 from services.inference.domain.phi.refusals import PhiBlocked, PhiInToolSchema
 from services.inference.domain.phi.spans import Span
+from services.inference.domain.phi.texts import Batch, RedactedTexts
 from services.inference.domain.phi.tools import ToolText
 
 
@@ -50,6 +53,11 @@ class Scanned:
         return sorted({redaction.entity_type for redaction in self.redactions})
 
     @property
+    def by_type(self) -> dict[str, int]:
+        """Entity type → masked spans."""
+        return dict(sorted(Counter(redaction.entity_type for redaction in self.redactions).items()))
+
+    @property
     def redaction_count(self) -> int:
         return len(self.redactions)
 
@@ -83,9 +91,11 @@ class Guard:
         await self.check_tools(body.get("tools"), org_key=org_key, deadline=deadline)
         request = _copy(body)
         removed = await read_documents(request, self._documents, block=policy.mode == "block", deadline=deadline)
+        cited = Cited(body, request, removed)
         walk = RequestWalk(request, pass_images=policy.image_policy == "pass")
         placeholders = PlaceholderMap()
         redactions = await self._mask(walk.leaves, placeholders, policy, org_key, deadline)
+        placeholders.citations = cited.moved_by((r.path, (*r.place, len(r.placeholder))) for r in redactions if r.place)
         return ScannedMessages(placeholders, redactions, removed, request)
 
     async def scan_chat(
@@ -113,11 +123,23 @@ class Guard:
             redactions = await self._mask(walk.leaves, known, policy, org_key, deadline)
         except PhiBlocked as refusal:
             path = "message" if refusal.path == newest else refusal.path
-            raise PhiBlocked(refusal.entity_types, refusal.reason, path) from None
+            raise PhiBlocked(refusal.entity_types, refusal.reason, path, refusal.by_type) from None
         new = [
             replace(r, path="message") if r.path == newest else r for r in redactions if r.path in {"system", newest}
         ]
         return ScannedChat(known, new, [], request.get("system"), messages)
+
+    async def scan_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> list[list[Span]]:
+        """What is in each text by itself, in its own offsets."""
+        batch = Batch(texts)
+        await self._fill(batch.leaves, org_key, deadline)
+        return batch.spans()
+
+    async def redact_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> RedactedTexts:
+        """Masked copies, numbered over all of them. What was found in one text is masked in the later ones too."""
+        batch, placeholders = Batch(texts), PlaceholderMap()
+        redactions = await self._mask(batch.leaves, placeholders, Policy(), org_key, deadline)
+        return RedactedTexts(placeholders, batch.masked, batch.by_text(redactions))
 
     async def check_tools(self, tools: list[dict[str, Any]] | None, *, org_key: bytes, deadline: float) -> None:
         """Raises PhiInToolSchema for the first tool with a detection in its name, description or schema."""
@@ -130,18 +152,21 @@ class Guard:
     async def _mask(
         self, leaves: Leaves, placeholders: PlaceholderMap, policy: Policy, org_key: bytes, deadline: float
     ) -> list[Redaction]:
-        found = await self._detect([block.text for block in leaves.blocks], deadline, org_key)
-        for block, spans in zip(leaves.blocks, found, strict=True):
-            block.give_back(spans)
+        await self._fill(leaves, org_key, deadline)
         refused = [leaf for leaf in leaves.all if (policy.mode == "block" or leaf.write is None) and settle(leaf)]
         if refused:
-            entity_types = sorted({span.entity_type for leaf in refused for span in settle(leaf)})
-            raise PhiBlocked(entity_types, "phi", refused[0].path)
+            counts = Counter(span.entity_type for leaf in refused for span in settle(leaf))
+            raise PhiBlocked(sorted(counts), "phi", refused[0].path, dict(sorted(counts.items())))
         if policy.restore:
-            placeholders.avoid(leaf.text for leaf in leaves.all if not leaf.signed)
+            placeholders.avoid([*(leaf.text for leaf in leaves.all if not leaf.signed), *leaves.aside])
         redactions = mask(leaves.all, placeholders)
         leaves.finish()
         return redactions
+
+    async def _fill(self, leaves: Leaves, org_key: bytes, deadline: float) -> None:
+        found = await self._detect([block.text for block in leaves.blocks], deadline, org_key)
+        for block, spans in zip(leaves.blocks, found, strict=True):
+            block.give_back(spans)
 
     async def _detect(self, blocks: list[str], deadline: float, org_key: bytes) -> list[list[Span]]:
         if not blocks:

@@ -2,13 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _WORD_EDGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-.\s]+")
 _CONSTANTS = frozenset({"true", "false", "null"})
+_LENIENT = json.JSONDecoder(strict=False)
+_CODE_POINT = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.DOTALL)
+
+Back = Callable[[int, int], tuple[int, int]]
+"""From a `[start, end)` of a text to where it stands in the text that the caller wrote."""
 
 
 class Kind(Enum):
@@ -63,13 +69,34 @@ def tokens(source: str) -> Iterator[Token]:
         elif raw == ":":
             expects_key = False
         elif raw[0] == '"':
-            text = json.loads(raw, strict=False)
+            text = _LENIENT.decode(raw) if "\\" in raw else raw[1:-1]
             if expects_key:
                 labels[-1] = text
             kind = Kind.KEY if expects_key else Kind.STRING
             yield Token(match.start(), match.end(), kind, text, tuple(filter(None, labels)))
         elif raw not in _CONSTANTS:
             yield Token(match.start(), match.end(), Kind.NUMBER, raw, tuple(filter(None, labels)))
+
+
+def unmoved(start: int, end: int) -> tuple[int, int]:
+    """The `Back` of the caller's own text."""
+    return start, end
+
+
+def back_from(source: str, token: Token, outer: Back) -> Back:
+    """The `Back` of a token's text; `outer` is that of its source."""
+    return partial(_back, source, token, outer)
+
+
+def _back(source: str, token: Token, outer: Back, start: int, end: int) -> tuple[int, int]:
+    if token.kind is Kind.NUMBER:
+        return outer(token.start + start, token.start + end)
+    first, raw = token.start + 1, source[token.start + 1 : token.end - 1]
+    if "\\" not in raw:
+        return outer(first + start, first + end)
+    at = [first + match.start() for match in _CODE_POINT.finditer(raw)]
+    at.append(first + len(raw))
+    return outer(at[start], at[end])
 
 
 def words(key: str) -> str:

@@ -2,11 +2,21 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
-from services.inference.domain.phi.json_text import Kind, Token, is_json_container, tokens, words
+from services.inference.domain.phi.json_text import (
+    Back,
+    Kind,
+    Token,
+    back_from,
+    is_json_container,
+    tokens,
+    unmoved,
+    words,
+)
 from services.inference.domain.phi.refusals import PhiTooComplex
+from services.inference.domain.phi.shapes import goes_on, is_random, parted, says_something
 from services.inference.domain.phi.spans import Span
 
 _WINDOW = 120  # characters on each side of a seam between two texts that are scanned together
@@ -26,6 +36,7 @@ class Leaf:
     whole: bool = False  # masked as a whole: a JSON number or key cannot be masked in part
     signed: bool = False  # written by the model, placeholders and all: they are no collision
     ignored: frozenset[str] = frozenset()  # entity types that do not count here
+    back: Back | None = unmoved  # to the text at `path`; None where the caller sent a JSON value and no text
     spans: list[Span] = field(default_factory=list)
 
 
@@ -90,6 +101,8 @@ class Leaves:
     def __init__(self) -> None:
         self.all: list[Leaf] = []
         self.blocks: list[Block] = []
+        self.running: list[Leaf] = []  # whole texts that can be masked, in order
+        self.aside: list[str] = []  # what the caller wrote where nothing is masked
         self._edits: list[_JsonEdits] = []
 
     def text(self, path: str, text: str, write: Callable[[str], None] | None) -> Leaf | None:
@@ -97,19 +110,29 @@ class Leaves:
         if not text.strip():
             return None
         if is_json_container(text):
-            self.json(path, text, write)
+            self.json(path, text, write, back=unmoved)
             return None
         leaf = Leaf(path, text, write)
         self.all.append(leaf)
+        if write:
+            self.running.append(leaf)
         self.blocks.append(Block(text, [Segment(0, len(text), leaf)]))
         return leaf
 
     def json(
-        self, path: str, source: str, write: Callable[[str], None] | None, *, sealed: bool = False, depth: int = 0
+        self,
+        path: str,
+        source: str,
+        write: Callable[[str], None] | None,
+        *,
+        sealed: bool = False,
+        depth: int = 0,
+        back: Back | None = None,
     ) -> None:
         """JSON source, scanned as lines of `key words: value`, so that a key labels its value.
 
         `sealed`: this is the protocol's own structure, where a few keys hold what only the provider can read.
+        `back`: of the source, where it is the caller's own text.
         """
         if depth > _DEEPEST:
             raise PhiTooComplex(path)
@@ -121,10 +144,11 @@ class Leaves:
             if sealed and _is_sealed(token):
                 continue
             put = edits.at(token.start, token.end) if edits else None
+            inner = back_from(source, token, back) if back else None
             if token.kind is Kind.STRING and is_json_container(token.text):
-                self.json(path, token.text, put, depth=depth + 1)
+                self.json(path, token.text, put, depth=depth + 1, back=inner)
                 continue
-            leaf = Leaf(path, token.text, put, whole=token.kind is not Kind.STRING)
+            leaf = Leaf(path, token.text, put, whole=token.kind is not Kind.STRING, back=inner)
             self.all.append(leaf)
             if token.kind is Kind.KEY:
                 lines.key(leaf, token.labels)
@@ -146,6 +170,22 @@ class Leaves:
             if position + 1 < len(neighbours):
                 window.add(leaf, len(leaf.text) - _WINDOW, len(leaf.text))
         self._close(window)
+
+    def across(self, joined: Set[int]) -> None:
+        """Scans where one text goes on in the next one although something lies between them: another message, another document.
+
+        `joined`: positions in `running` that the provider reads as one text with the position before.
+        """
+        chain: list[Leaf] = []
+        for position, leaf in enumerate(self.running):
+            if chain and (
+                goes_on(chain[-1].text, leaf.text) or (position in joined and parted(chain[-1].text, leaf.text))
+            ):
+                chain.append(leaf)
+                continue
+            self.seams(chain)
+            chain = [leaf]
+        self.seams(chain)
 
     def finish(self) -> None:
         """Puts the masked JSON sources back, inner before outer."""
@@ -172,6 +212,8 @@ def _is_sealed(token: Token) -> bool:
         and bool(token.labels)
         and token.labels[-1] in _SEALED_KEYS
         and bool(_SEALED.match(token.text))
+        and is_random(token.text)
+        and not says_something(token.text)
     )
 
 

@@ -1,6 +1,7 @@
 """Detections into placeholders, leaf by leaf in the order of the request."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.inference.domain.phi.entities import BY_NAME
@@ -10,17 +11,24 @@ from services.inference.domain.phi.spans import Span, merge
 
 _KNOWN_SCORE = 0.8
 _EDGES = " \t\r\n"
+_WORD = re.compile(r"[^\W_]+")  # a run of what `isalnum` says
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """One masked span; never its value."""
+    """One masked span; never its value. `place`: `[start, end)` in code points of the text at `path`, where there is one."""
 
     path: str
     entity_type: str
     placeholder: str
     score: float
     recognizer: str
+    place: tuple[int, int] | None = None
+
+    @property
+    def category(self) -> str:
+        """The letter in 45 CFR 164.514(b)(2)(i)."""
+        return BY_NAME[self.entity_type].letter
 
 
 def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction]:
@@ -39,7 +47,8 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
         spans = settle(leaf)
         for span in spans:
             known.add(span.entity_type, leaf.text[span.start : span.end])
-        spans = _whole(leaf, merge([*spans, *known.within(leaf.text)]))
+        if again := known.within(leaf.text, spans):
+            spans = _whole(leaf, merge([*spans, *again]))
         if not spans:
             continue
         pieces: list[str] = []
@@ -48,8 +57,9 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
             before = leaf.text[max(0, span.start - 24) : span.start]
             value = leaf.text[span.start : span.end]
             placeholder = placeholders.assign(span.entity_type, value, before, alone=value == leaf.text.strip())
+            place = leaf.back(span.start, span.end) if leaf.back else None
             redactions.append(
-                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer)
+                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer, place)
             )
             pieces += leaf.text[position : span.start], placeholder
             position = span.end
@@ -84,6 +94,8 @@ def _outside(span: Span, start: int, end: int) -> list[Span]:
 
 
 def _trimmed(span: Span, text: str) -> Span | None:
+    if not text[span.start].isspace() and not text[span.end - 1].isspace():
+        return span
     value = text[span.start : span.end]
     start = span.start + len(value) - len(value.lstrip(_EDGES))
     end = span.end - (len(value) - len(value.rstrip(_EDGES)))
@@ -91,24 +103,38 @@ def _trimmed(span: Span, text: str) -> Span | None:
 
 
 class _Known:
-    """Values that are masked wherever they occur as whole words."""
+    """Values that are masked wherever they occur as whole words.
+
+    Found by their first word, so that a text costs what it is long and not what is known: both may be large.
+    """
 
     def __init__(self) -> None:
         self._types: dict[str, str] = {}
+        self._by_first_word: dict[str, list[tuple[int, str]]] = {}
 
     def add(self, entity_type: str, value: str) -> None:
-        if value not in self._types and _distinctive(entity_type, value):
+        if value not in self._types and _distinctive(entity_type, value) and (first := _WORD.search(value)):
             self._types[value] = entity_type
+            self._by_first_word.setdefault(first.group(), []).append((first.start(), value))
 
-    def within(self, text: str) -> list[Span]:
+    def within(self, text: str, found: Sequence[Span] = ()) -> list[Span]:
+        """Where they stand in the text beyond what was `found` there as the same."""
+        if not self._types or (self._by_first_word.keys().isdisjoint(_WORD.findall(text))):
+            return []
         spans: list[Span] = []
-        for value, entity_type in self._types.items():
-            start = text.find(value)
-            while start >= 0:
+        had = {(span.start, span.end): span.entity_type for span in found}
+        for word in _WORD.finditer(text):
+            for offset, value in self._by_first_word.get(word.group(), ()):
+                start = word.start() - offset
                 end = start + len(value)
-                if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
-                    spans.append(Span(start, end, entity_type, _KNOWN_SCORE, "known_value"))
-                start = text.find(value, end)
+                if (
+                    start >= 0
+                    and text.startswith(value, start)
+                    and not text[start - 1 : start].isalnum()
+                    and not text[end : end + 1].isalnum()
+                    and had.get((start, end)) != self._types[value]
+                ):
+                    spans.append(Span(start, end, self._types[value], _KNOWN_SCORE, "known_value"))
         return spans
 
 

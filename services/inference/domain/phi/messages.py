@@ -7,8 +7,11 @@ import json
 import re
 from typing import Any
 
+from services.inference.domain.phi.addresses import addresses_in, said_in
 from services.inference.domain.phi.leaves import Leaf, Leaves
+from services.inference.domain.phi.protocol import CACHE_CONTROL
 from services.inference.domain.phi.refusals import PhiBlocked
+from services.inference.domain.phi.shapes import is_random
 
 # What the contract's own validation limits to known values and numbers.
 _TOP_CONSTANTS = frozenset({"model", "max_tokens", "stream", "temperature", "top_k", "top_p", "tools"})
@@ -22,20 +25,25 @@ _SETTINGS = (
     "context_management",
     "tool_choice",
 )
+_CHOICES = ("auto", "any", "tool", "none")
 _PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_TEXTS = ("text/plain", "application/pdf")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*+={0,2}\s{0,4}\Z")
 _BLOCK_TYPE = re.compile(r"[a-z]+(?:_[a-z]+){0,6}\Z")
-_CACHE_CONTROL = ({"type": "ephemeral"}, {"type": "ephemeral", "ttl": "5m"}, {"type": "ephemeral", "ttl": "1h"})
+# Blocks that the provider writes, parts of them sealed.
+_SEALING = re.compile(r"(?:redacted_)?thinking\Z|text\Z|compaction\Z|(?:[a-z_]+_)?tool_use\Z|[a-z_]+_tool_result\Z")
 _OPTIONAL = frozenset({"is_error", "citations", "cache_control", "title", "context", "content", "caller", "page_age"})
 _ROLES = ("user", "assistant", "system")
 _ID_KEYS = ("id", "tool_use_id")
 _MINTED_ID = re.compile(
-    r"(?:[A-Za-z]{2,16}_)?[A-Za-z0-9]{20,40}\Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
+    r"(?:(?:toolu|srvtoolu|mcptoolu|call|msg|user|container|file|req)_)?([A-Za-z0-9]{20,40})\Z"
+    r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
 )
 # A signed thought is the provider's own text, written from masked input: a town that it thinks of is nobody's.
 _THOUGHT_OF = frozenset({"LOCATION", "URL"})
 # The hosts an organization connects to are its configuration, not a patient's web address.
 _ADDRESSES = frozenset({"URL", "IP_ADDRESS"})
+_FILES = _ADDRESSES | {"PHOTO"}
 
 
 class RequestWalk:
@@ -50,13 +58,22 @@ class RequestWalk:
         if "system" in body:
             self._content("system", body, "system")
         messages = body["messages"] if isinstance(body.get("messages"), list) else []
+        joined: set[int] = set()
+        previous: Any = None
         for index, message in enumerate(messages):
             path = f"messages[{index}]"
+            if isinstance(message, dict):
+                if message.get("role") == previous:  # the provider reads them as one turn
+                    joined.add(len(self.leaves.running))
+                previous = message.get("role")
             if not isinstance(message, dict):
                 self._value(path, messages, index, message)
                 continue
             self._content(f"{path}.content", message, "content")
             self._rest(path, message, {"content", "role"} if message.get("role") in _ROLES else {"content"})
+        self.leaves.across(joined)
+        if tools:
+            self.leaves.aside.append(json.dumps(tools, ensure_ascii=False))
         self._top_level(body)
 
     def _top_level(self, body: dict[str, Any]) -> None:
@@ -64,9 +81,10 @@ class RequestWalk:
         rest.pop("system", None)
         if isinstance(rest.get("messages"), list):
             del rest["messages"]
-        if isinstance(choice := rest.pop("tool_choice", None), dict):
+        if isinstance(choice := rest.get("tool_choice"), dict):
             self._fixed("tool_choice.name", choice.get("name"))
-            rest |= {"tool_choice": {key: value for key, value in choice.items() if key not in ("type", "name")}}
+            known = {"name", "type"} if choice.get("type") in _CHOICES else {"name"}
+            rest |= {"tool_choice": {key: value for key, value in choice.items() if key not in known}}
         if isinstance(sequences := rest.get("stop_sequences"), list):
             del rest["stop_sequences"]
             for index, sequence in enumerate(sequences):
@@ -74,7 +92,7 @@ class RequestWalk:
         if isinstance(metadata := rest.get("metadata"), dict):
             del rest["metadata"]
             user = metadata.get("user_id")
-            if not (isinstance(user, str) and _MINTED_ID.match(user)):  # an opaque id, as the provider asks for
+            if not (isinstance(user, str) and _is_minted(user)):  # an opaque id, as the provider asks for
                 self._value("metadata.user_id", metadata, "user_id", user)
             self._rest("metadata", metadata, {"user_id"})
         for key, value in rest.items():
@@ -87,6 +105,13 @@ class RequestWalk:
         self.leaves.json(key, json.dumps(value, ensure_ascii=False), None)
         for leaf in self.leaves.all[first:]:
             leaf.ignored = _ADDRESSES
+            for address in addresses_in(leaf.text):
+                self._address(key, address)
+
+    def _address(self, path: str, address: str) -> None:
+        """What an address says beside its host: the words of its path and its query, line by line."""
+        if leaf := self.leaves.text(path, said_in(address), None):
+            leaf.ignored = _FILES
 
     def _content(self, path: str, holder: dict[str, Any], key: str) -> None:
         content = holder.get(key)
@@ -150,6 +175,11 @@ class RequestWalk:
             self._content(f"{path}.source.content", source, "content")
         elif isinstance(source, dict):
             self._value(f"{path}.source.data", source, "data", source.get("data"))
+        if isinstance(source, dict):
+            known = {"content" if source.get("type") == "content" else "data"}
+            self._rest(
+                f"{path}.source", source, known | ({"media_type"} if source.get("media_type") in _TEXTS else set())
+            )
         self._rest(path, block, {"title", "context", "source"})
 
     def _image(self, path: str) -> None:
@@ -166,6 +196,7 @@ class RequestWalk:
             self._fixed(f"{path}.source.url", source["url"])
             for leaf in self.leaves.all[first:]:
                 leaf.ignored = _ADDRESSES
+                self._address(f"{path}.source.url", leaf.text)
             self._rest(f"{path}.source", source, {"url"})
             self._rest(path, block, {"source"})
         else:
@@ -203,12 +234,14 @@ class RequestWalk:
                 del block[key]
             block.update(json.loads(source))
 
-        self.leaves.json(path, json.dumps(rest, ensure_ascii=False), write, sealed=True)
+        self.leaves.json(
+            path, json.dumps(rest, ensure_ascii=False), write, sealed=bool(_SEALING.match(str(block.get("type"))))
+        )
 
     def _fixed(self, path: str, value: Any, *, signed: bool = False) -> None:
         """What cannot carry a placeholder: an id, a tool's name, a signed thought."""
         if isinstance(value, str):
-            if value in self._tool_names or _MINTED_ID.match(value):
+            if value in self._tool_names or _is_minted(value):
                 return
             leaf = self.leaves.text(path, value, None)
             if leaf and signed:
@@ -231,13 +264,19 @@ class RequestWalk:
         return self.leaves.text(path, str(text), lambda masked: holder.__setitem__(key, masked))
 
 
+def _is_minted(text: str) -> bool:
+    """An id that a machine drew, not one put together from somebody's name and number."""
+    match = _MINTED_ID.match(text)
+    return bool(match) and (match[1] is None or is_random(match[1]))
+
+
 def _is_constant(key: str, value: Any) -> bool:
     """Words of the protocol itself, in the one form that they have."""
     if key == "type":
         return isinstance(value, str) and bool(_BLOCK_TYPE.match(value)) and len(value) <= 48
     if value is None or isinstance(value, bool):
         return key in _OPTIONAL
-    return key == "cache_control" and value in _CACHE_CONTROL
+    return key == "cache_control" and value in CACHE_CONTROL
 
 
 def _is_picture(source: Any) -> bool:

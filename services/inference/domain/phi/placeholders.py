@@ -2,19 +2,24 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
+from services.inference.domain.phi.citations import Citations
 from services.inference.domain.phi.entities import BY_LABEL, BY_NAME, LABELS
+from services.inference.domain.phi.refusals import PhiTooComplex
 
 _LABEL_ALTERNATIVES = "|".join(LABELS)
 # Namespaces are tried in this order; the empty one gives `[PERSON_1]`, the next `[PERSON_A1]`.
-_NAMESPACES = ("", *"ABCDEFGHJKLMNPQRSTUVWXYZ", *(f"Z{letter}" for letter in "ABCDEFGHJKLMNPQRSTUVWXYZ"))
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_NAMESPACES = ("", *_LETTERS, *(first + second for first in reversed(_LETTERS) for second in _LETTERS))
 _COLLISION = re.compile(
     rf"(?i:\[(?:{_LABEL_ALTERNATIVES})(?:\\{{0,2}}_| )([A-Z]{{0,2}})\d)"
     rf"|\b(?:{_LABEL_ALTERNATIVES})\\{{0,2}}_([A-Z]{{0,2}})\d"
 )
-PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_[A-Z]{{0,2}}\d{{1,6}}\]")
+_EXACT = re.compile(rf"\[({_LABEL_ALTERNATIVES})_([A-Z]{{0,2}})([1-9][0-9]{{0,5}})\]")
+# Longer numbers are nobody's placeholder: `[MRN_4827193]` is masked like any other text.
+PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_(?:\d{{1,4}}|[A-Z]{{1,2}}\d{{1,3}})\]")
 
 _CASELESS = frozenset({"PERSON", "LOCATION", "STREET_ADDRESS", "FACILITY", "EMAIL_ADDRESS"})
 _TITLE = re.compile(r"^(?:(?:mr|mrs|ms|miss|mx|dr|prof|rev|sir|madam|nurse|doctor)\b\.?\s*)+", re.IGNORECASE)
@@ -36,9 +41,15 @@ class PlaceholderMap:
         self.namespace = namespace
         self._values: dict[tuple[str, int], str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self._keys: dict[tuple[str, str], str] = {}  # what `_key` says, which takes four patterns
         self._last: dict[str, int] = {}
         self._surnames: dict[str, set[int]] = {}
         self._clinicians: set[int] = set()
+        self.citations: Citations | None = None  # of this request; not stored with the map
+
+    def __bool__(self) -> bool:
+        """Whether an answer has to be gone through."""
+        return bool(self._values) or bool(self.citations)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -49,9 +60,11 @@ class PlaceholderMap:
         `alone`: the value is a field by itself. A surname in a field must come back as the surname, so it is not linked.
         """
         label = BY_NAME[entity_type].label
-        key = _key(entity_type, value)
+        key = self._keys.get((entity_type, value))
+        if key is None:
+            key = self._keys[entity_type, value] = _key(entity_type, value)
         number = self._numbers.get((label, key))
-        clinician = bool(_CLINICIAN_BEFORE.search(before[-24:]))
+        clinician = number is None and entity_type == "PERSON" and bool(_CLINICIAN_BEFORE.search(before[-24:]))
         if number is None and entity_type == "PERSON" and not alone:
             number = self._linked(key, clinician=clinician)
         if number is None:
@@ -86,7 +99,28 @@ class PlaceholderMap:
             for match in _COLLISION.finditer(text)
         }
         if self.namespace in taken:
-            self.namespace = next(name for name in _NAMESPACES if name not in taken)
+            free = next((name for name in _NAMESPACES if name not in taken), None)
+            if free is None:  # hundreds of look-alikes, each in a namespace of its own
+                raise PhiTooComplex("body")
+            self.namespace = free
+
+    def by_placeholder(self) -> dict[str, str]:
+        """`[PERSON_1]` → value: PHI."""
+        return {self.text(label, number): value for (label, number), value in self._values.items()}
+
+    @classmethod
+    def from_placeholders(cls, values: Mapping[str, str]) -> Self:
+        """The map of what `by_placeholder` gave. Raises ValueError, without a word of the caller's, for what it cannot have given."""
+        shapes = [(_EXACT.fullmatch(placeholder), value) for placeholder, value in values.items()]
+        named = [(shape[1], shape[2], int(shape[3]), value) for shape, value in shapes if shape and value]
+        spaces = {space for _, space, _, _ in named} or {""}
+        if len(named) < len(values) or len(spaces) > 1:
+            raise ValueError("not a map of placeholders")
+        built = cls(spaces.pop())
+        for label, _, number, value in named:
+            built._keep(label, number, value, clinician=False)
+            built._numbers[label, _key(BY_LABEL[label].name, value)] = number
+        return built
 
     def copy(self) -> Self:
         return type(self).from_json(self.to_json())
@@ -107,13 +141,16 @@ class PlaceholderMap:
         stored = json.loads(text)
         restored = cls(stored["namespace"])
         for label, number, value in stored["values"]:
-            restored._values[label, number] = value
-            restored._last[label] = max(number, restored._last.get(label, 0))
-            if label == "PERSON":
-                restored._remember_person(_key("PERSON", value), number, clinician=number in stored["clinicians"])
+            restored._keep(label, number, value, clinician=number in stored["clinicians"])
         for label, key, number in stored["forms"]:
             restored._numbers[label, key] = number
         return restored
+
+    def _keep(self, label: str, number: int, value: str, *, clinician: bool) -> None:
+        self._values[label, number] = value
+        self._last[label] = max(number, self._last.get(label, 0))
+        if label == "PERSON":
+            self._remember_person(_key("PERSON", value), number, clinician=clinician)
 
     def _linked(self, key: str, *, clinician: bool) -> int | None:
         """The one known person whose surname this is. "Dr. Smith" is never the patient John Smith."""

@@ -8,19 +8,24 @@ PhiRefusal
      └─ PhiGuardSaturated  the same answer; the queue of the scanner is full
 """
 
+from collections.abc import Mapping
+
 
 class PhiRefusal(Exception):
     """The request must not leave."""
 
 
 class PhiBlocked(PhiRefusal):
-    """`reason` is `phi` (something was detected) or `unscannable` (it cannot be read)."""
+    """`reason` is `phi` (something was detected) or `unscannable` (it cannot be read). `by_type`: entity type → detections."""
 
-    def __init__(self, entity_types: list[str], reason: str, path: str) -> None:
+    def __init__(
+        self, entity_types: list[str], reason: str, path: str, by_type: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__(f"PHI_BLOCKED {reason} at {path}")
         self.entity_types = entity_types
         self.reason = reason
         self.path = path
+        self.by_type = dict(by_type or {})
 
 
 class PhiInToolSchema(PhiRefusal):

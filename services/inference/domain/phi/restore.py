@@ -66,12 +66,18 @@ class Restorer:
         """A copy of parsed JSON with every string and every key restored, but for ids and signed parts."""
         return _rewrite(value, self.text)
 
+    def citation(self, citation: Any) -> Any:
+        """A restored citation in the caller's numbers; None when it must be dropped."""
+        return self._map.citations.back(citation) if self._map.citations else citation
+
     def _value(self, match: re.Match[str]) -> str:
         label, number = match["label"] or match["bare"], match["number"] or match["bare_number"]
         value = self._map.value(label.upper(), int(number))
         if value is None:
             return match.group()
         self.restored_count += 1
+        # Half a surrogate pair, which an escape in JSON can carry to us, fits no answer.
+        value = value if value.isascii() else value.encode("utf-8", "replace").decode()
         return json.dumps(value, ensure_ascii=False)[1:-1] if self._in_json else value
 
 
@@ -83,9 +89,9 @@ def restore_text(text: str, placeholders: PlaceholderMap) -> tuple[str, int]:
 
 def restore_message(message: dict[str, Any], placeholders: PlaceholderMap) -> tuple[dict[str, Any], int]:
     """A whole (not streamed) answer of the Messages API with its values back; not in ids, usage and thinking."""
-    restorer = Restorer(placeholders)
-    if restorer.idle:
+    if not placeholders:
         return message, 0
+    restorer = Restorer(placeholders)
     restored = dict(message)
     if "content" in message:
         restored["content"] = [restore_block(block, restorer) for block in message["content"]]
@@ -98,12 +104,19 @@ def restore_block(block: dict[str, Any], restorer: Restorer) -> dict[str, Any]:
     if block.get("type") in _OPAQUE_BLOCKS:
         return block
     if "input" not in block:
-        return restorer.tree(block)
+        return _with_citations(restorer.tree(block), restorer)
     # `type`, `id` and `data` are ordinary names inside a tool's input.
     rest = {key: value for key, value in block.items() if key != "input"}
     masked_input = {"input": _rewrite(block["input"], restorer.text, opaque=frozenset())}
     restored = restorer.tree(rest) | masked_input
     return {key: restored[key] for key in block}
+
+
+def _with_citations(block: dict[str, Any], restorer: Restorer) -> dict[str, Any]:
+    if not isinstance(block.get("citations"), list):
+        return block
+    placed = [restorer.citation(citation) for citation in block["citations"]]
+    return block | {"citations": [citation for citation in placed if citation is not None]}
 
 
 def _rewrite(value: Any, text: Callable[[str], str], opaque: frozenset[str] = _OPAQUE_KEYS) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from services.inference.domain.phi.entities import BY_NAME
 
@@ -16,6 +17,11 @@ class Span:
     score: float
     recognizer: str = ""
 
+    @property
+    def category(self) -> str:
+        """The letter in 45 CFR 164.514(b)(2)(i)."""
+        return BY_NAME[self.entity_type].letter
+
 
 def merge(spans: Iterable[Span]) -> list[Span]:
     """Disjoint spans in order, covering every character that any input span covered.
@@ -23,6 +29,11 @@ def merge(spans: Iterable[Span]) -> list[Span]:
     Overlapping spans become their union, named by the one of highest priority (the longer one on a tie), because a
     character that one recognizer calls PHI must not leave although another one disagrees about its kind.
     """
+    spans = list(spans)
+    if all(one.start < one.end <= other.start for one, other in pairwise(spans)) and all(
+        s.start < s.end for s in spans[-1:]
+    ):
+        return spans
     merged: list[Span] = []
     leader: Span | None = None
     for span in sorted(spans, key=lambda s: (s.start, -s.end, -s.score, s.recognizer)):

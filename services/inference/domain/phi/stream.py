@@ -131,7 +131,7 @@ class StreamRestorer:
 
     def push(self, frame: bytes) -> list[bytes]:
         """The frames to send for one whole frame; the very same bytes when nothing in it changed."""
-        if self._whole.idle or not any(name in frame for name in _TOUCHED):
+        if not self._map or not any(name in frame for name in _TOUCHED):
             return [frame]
         event = _data(frame)
         if event is None:
@@ -144,7 +144,7 @@ class StreamRestorer:
 
     def push_event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """The events to send for one event; the very same object when nothing in it changed."""
-        if self._whole.idle:
+        if not self._map:
             return [event]
         kind = event.get("type")
         if kind == "content_block_delta":
@@ -170,7 +170,9 @@ class StreamRestorer:
         field = _DELTA_TEXT.get(delta["type"])
         if field is None:
             if delta["type"] == "citations_delta":
-                return self._replaced(event, "delta", self._whole.tree(delta))
+                restored = self._whole.tree(delta)
+                citation = self._whole.citation(restored.get("citation"))
+                return [] if citation is None else self._replaced(event, "delta", restored | {"citation": citation})
             return [event]
         stream = self._texts.get((index, delta["type"]))
         if stream is None:

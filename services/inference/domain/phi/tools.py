@@ -4,12 +4,34 @@ import re
 from typing import Any
 
 from services.inference.domain.phi.json_text import words
+from services.inference.domain.phi.protocol import CACHE_CONTROL
 from services.inference.domain.phi.refusals import PhiTooComplex
 from services.inference.domain.phi.spans import Span
 
 _DEEPEST = 40
-_MACHINERY = frozenset(
-    {"type", "$schema", "$id", "$ref", "format", "pattern", "cache_control", "contentEncoding", "contentMediaType"}
+# Keywords whose values are words of JSON Schema or of the protocol when they have this form, and the caller's own otherwise.
+_MACHINERY = {
+    "type": re.compile(r"[a-z]+(?:_[a-z]+){0,6}(?:_20\d{6})?\Z"),
+    "$ref": re.compile(r"#(?:/[^/]*)*\Z"),
+    "format": re.compile(r"[a-z]+(?:-[a-z]+){0,3}\Z"),
+    "contentEncoding": re.compile(r"base(?:16|32|64)|quoted-printable|[78]bit|binary\Z"),
+}
+_KEYWORDS = frozenset(
+    # JSON Schema's and the protocol's own keys; any other key is the caller's word
+    (  # noqa: SIM905 - a list would fill a page
+        "type name description title input_schema properties patternProperties $defs definitions dependentSchemas required items "
+        "prefixItems additionalProperties unevaluatedProperties additionalItems unevaluatedItems contains anyOf oneOf allOf not if "
+        "then else enum const default example examples input_examples format pattern minimum maximum exclusiveMinimum "
+        "exclusiveMaximum multipleOf minLength maxLength minItems maxItems uniqueItems minProperties maxProperties minContains "
+        "maxContains dependentRequired dependencies propertyNames nullable deprecated readOnly writeOnly discriminator "
+        "contentEncoding contentMediaType $schema $id $ref $anchor $comment cache_control ttl strict defer_loading allowed_callers "
+        "eager_input_streaming max_uses max_content_tokens citations allowed_domains blocked_domains user_location city region "
+        "country timezone display_width_px display_height_px display_number max_characters mcp_server_name configs "
+        "default_config enabled"
+    ).split()
+)
+_REGEX_SYNTAX = re.compile(
+    r"\\[pPxu]\{[^}]{0,30}\}|\\u[0-9a-fA-F]{4}|\\[A-Za-z0-9]|\[[^\]]{0,200}\]|\{[\d,]{1,12}\}|\(\?[:=!<]{0,2}|[\^$*+?()|]"
 )
 _PROSE = frozenset({"description", "title"})
 _VALUES = frozenset({"enum", "default", "const", "example", "examples", "input_examples"})
@@ -52,7 +74,12 @@ class ToolText:
             raise PhiTooComplex(self._path)
         if isinstance(node, dict):
             for key, value in node.items():
-                if key in _MACHINERY:
+                if key not in _KEYWORDS:
+                    self._line(words(key))
+                if _is_machinery(key, value):
+                    continue
+                if key == "pattern" and isinstance(value, str):
+                    self._line(_REGEX_SYNTAX.sub(" ", value).replace("\\", ""))
                     continue
                 if key in _NAMED and isinstance(value, dict):
                     for name, schema in value.items():
@@ -74,3 +101,11 @@ class ToolText:
             self._prose.append((self._length, self._length + len(text)))
         self._lines.append(text + "\n")
         self._length += len(text) + 1
+
+
+def _is_machinery(key: str, value: Any) -> bool:
+    if key == "cache_control":
+        return value in CACHE_CONTROL
+    form = _MACHINERY.get(key)
+    values = value if isinstance(value, list) else [value]
+    return form is not None and all(isinstance(item, str) and len(item) <= 80 and form.match(item) for item in values)

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from hasp.access.v1 import access_pb2 as hasp_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hasp/inference/v1/phi_service.proto\x12\x11hasp.inference.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"]\n\x07PhiSpan\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\x12\x13\n\x0b\x65ntity_type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x12\n\nrecognizer\x18\x05 \x01(\t\"5\n\x08PhiSpans\x12)\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.hasp.inference.v1.PhiSpan\")\n\x0bScanRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"<\n\x0cScanResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.hasp.inference.v1.PhiSpans\"+\n\rRedactRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xcd\x01\n\x0eRedactResponse\x12\r\n\x05texts\x18\x01 \x03(\t\x12I\n\x0cplaceholders\x18\x02 \x03(\x0b\x32\x33.hasp.inference.v1.RedactResponse.PlaceholdersEntry\x12,\n\x07results\x18\x03 \x03(\x0b\x32\x1b.hasp.inference.v1.PhiSpans\x1a\x33\n\x11PlaceholdersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x01\n\x0eRestoreRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12I\n\x0cplaceholders\x18\x02 \x03(\x0b\x32\x33.hasp.inference.v1.RestoreRequest.PlaceholdersEntry\x1a\x33\n\x11PlaceholdersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x0fRestoreResponse\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x16\n\x0erestored_count\x18\x02 \x01(\x05\"!\n\x11ScanStreamRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"?\n\x12ScanStreamResponse\x12)\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.hasp.inference.v1.PhiSpan2\x91\x03\n\nPhiService\x12V\n\x04Scan\x12\x1e.hasp.inference.v1.ScanRequest\x1a\x1f.hasp.inference.v1.ScanResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12\\\n\x06Redact\x12 .hasp.inference.v1.RedactRequest\x1a!.hasp.inference.v1.RedactResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12_\n\x07Restore\x12!.hasp.inference.v1.RestoreRequest\x1a\".hasp.inference.v1.RestoreResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12l\n\nScanStream\x12$.hasp.inference.v1.ScanStreamRequest\x1a%.hasp.inference.v1.ScanStreamResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hasp/inference/v1/phi_service.proto\x12\x11hasp.inference.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"\x84\x01\n\x07PhiSpan\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\x12\x13\n\x0b\x65ntity_type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x12\n\nrecognizer\x18\x05 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x13\n\x0bplaceholder\x18\x07 \x01(\t\"5\n\x08PhiSpans\x12)\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.hasp.inference.v1.PhiSpan\")\n\x0bScanRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"<\n\x0cScanResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.hasp.inference.v1.PhiSpans\"+\n\rRedactRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xcd\x01\n\x0eRedactResponse\x12\r\n\x05texts\x18\x01 \x03(\t\x12I\n\x0cplaceholders\x18\x02 \x03(\x0b\x32\x33.hasp.inference.v1.RedactResponse.PlaceholdersEntry\x12,\n\x07results\x18\x03 \x03(\x0b\x32\x1b.hasp.inference.v1.PhiSpans\x1a\x33\n\x11PlaceholdersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x01\n\x0eRestoreRequest\x12\x1a\n\x05texts\x18\x01 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12U\n\x0cplaceholders\x18\x02 \x03(\x0b\x32\x33.hasp.inference.v1.RestoreRequest.PlaceholdersEntryB\n\xbaH\x07\x9a\x01\x04\x10\xa0\x8d\x06\x1a\x33\n\x11PlaceholdersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"8\n\x0fRestoreResponse\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x16\n\x0erestored_count\x18\x02 \x01(\x05\"!\n\x11ScanStreamRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"?\n\x12ScanStreamResponse\x12)\n\x05spans\x18\x01 \x03(\x0b\x32\x1a.hasp.inference.v1.PhiSpan2\x91\x03\n\nPhiService\x12V\n\x04Scan\x12\x1e.hasp.inference.v1.ScanRequest\x1a\x1f.hasp.inference.v1.ScanResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12\\\n\x06Redact\x12 .hasp.inference.v1.RedactRequest\x1a!.hasp.inference.v1.RedactResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12_\n\x07Restore\x12!.hasp.inference.v1.RestoreRequest\x1a\".hasp.inference.v1.RestoreResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat\x12l\n\nScanStream\x12$.hasp.inference.v1.ScanStreamRequest\x1a%.hasp.inference.v1.ScanStreamResponse\"\r\x8a\xb5\x18\t\n\x07\x61i:chat(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTOREREQUEST_PLACEHOLDERSENTRY']._serialized_options = b'8\001'
   _globals['_RESTOREREQUEST'].fields_by_name['texts']._loaded_options = None
   _globals['_RESTOREREQUEST'].fields_by_name['texts']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_RESTOREREQUEST'].fields_by_name['placeholders']._loaded_options = None
+  _globals['_RESTOREREQUEST'].fields_by_name['placeholders']._serialized_options = b'\272H\007\232\001\004\020\240\215\006'
   _globals['_PHISERVICE'].methods_by_name['Scan']._loaded_options = None
   _globals['_PHISERVICE'].methods_by_name['Scan']._serialized_options = b'\212\265\030\t\n\007ai:chat'
   _globals['_PHISERVICE'].methods_by_name['Redact']._loaded_options = None
@@ -51,30 +53,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PHISERVICE'].methods_by_name['Restore']._serialized_options = b'\212\265\030\t\n\007ai:chat'
   _globals['_PHISERVICE'].methods_by_name['ScanStream']._loaded_options = None
   _globals['_PHISERVICE'].methods_by_name['ScanStream']._serialized_options = b'\212\265\030\t\n\007ai:chat'
-  _globals['_PHISPAN']._serialized_start=116
-  _globals['_PHISPAN']._serialized_end=209
-  _globals['_PHISPANS']._serialized_start=211
-  _globals['_PHISPANS']._serialized_end=264
-  _globals['_SCANREQUEST']._serialized_start=266
-  _globals['_SCANREQUEST']._serialized_end=307
-  _globals['_SCANRESPONSE']._serialized_start=309
-  _globals['_SCANRESPONSE']._serialized_end=369
-  _globals['_REDACTREQUEST']._serialized_start=371
-  _globals['_REDACTREQUEST']._serialized_end=414
-  _globals['_REDACTRESPONSE']._serialized_start=417
-  _globals['_REDACTRESPONSE']._serialized_end=622
-  _globals['_REDACTRESPONSE_PLACEHOLDERSENTRY']._serialized_start=571
-  _globals['_REDACTRESPONSE_PLACEHOLDERSENTRY']._serialized_end=622
-  _globals['_RESTOREREQUEST']._serialized_start=625
-  _globals['_RESTOREREQUEST']._serialized_end=797
-  _globals['_RESTOREREQUEST_PLACEHOLDERSENTRY']._serialized_start=571
-  _globals['_RESTOREREQUEST_PLACEHOLDERSENTRY']._serialized_end=622
-  _globals['_RESTORERESPONSE']._serialized_start=799
-  _globals['_RESTORERESPONSE']._serialized_end=855
-  _globals['_SCANSTREAMREQUEST']._serialized_start=857
-  _globals['_SCANSTREAMREQUEST']._serialized_end=890
-  _globals['_SCANSTREAMRESPONSE']._serialized_start=892
-  _globals['_SCANSTREAMRESPONSE']._serialized_end=955
-  _globals['_PHISERVICE']._serialized_start=958
-  _globals['_PHISERVICE']._serialized_end=1359
+  _globals['_PHISPAN']._serialized_start=117
+  _globals['_PHISPAN']._serialized_end=249
+  _globals['_PHISPANS']._serialized_start=251
+  _globals['_PHISPANS']._serialized_end=304
+  _globals['_SCANREQUEST']._serialized_start=306
+  _globals['_SCANREQUEST']._serialized_end=347
+  _globals['_SCANRESPONSE']._serialized_start=349
+  _globals['_SCANRESPONSE']._serialized_end=409
+  _globals['_REDACTREQUEST']._serialized_start=411
+  _globals['_REDACTREQUEST']._serialized_end=454
+  _globals['_REDACTRESPONSE']._serialized_start=457
+  _globals['_REDACTRESPONSE']._serialized_end=662
+  _globals['_REDACTRESPONSE_PLACEHOLDERSENTRY']._serialized_start=611
+  _globals['_REDACTRESPONSE_PLACEHOLDERSENTRY']._serialized_end=662
+  _globals['_RESTOREREQUEST']._serialized_start=665
+  _globals['_RESTOREREQUEST']._serialized_end=849
+  _globals['_RESTOREREQUEST_PLACEHOLDERSENTRY']._serialized_start=611
+  _globals['_RESTOREREQUEST_PLACEHOLDERSENTRY']._serialized_end=662
+  _globals['_RESTORERESPONSE']._serialized_start=851
+  _globals['_RESTORERESPONSE']._serialized_end=907
+  _globals['_SCANSTREAMREQUEST']._serialized_start=909
+  _globals['_SCANSTREAMREQUEST']._serialized_end=942
+  _globals['_SCANSTREAMRESPONSE']._serialized_start=944
+  _globals['_SCANSTREAMRESPONSE']._serialized_end=1007
+  _globals['_PHISERVICE']._serialized_start=1010
+  _globals['_PHISERVICE']._serialized_end=1411
 # @@protoc_insertion_point(module_scope)

@@ -9,18 +9,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PhiSpan(_message.Message):
-    __slots__ = ("start", "end", "entity_type", "score", "recognizer")
+    __slots__ = ("start", "end", "entity_type", "score", "recognizer", "category", "placeholder")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     ENTITY_TYPE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     RECOGNIZER_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    PLACEHOLDER_FIELD_NUMBER: _ClassVar[int]
     start: int
     end: int
     entity_type: str
     score: float
     recognizer: str
-    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., entity_type: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ...) -> None: ...
+    category: str
+    placeholder: str
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., entity_type: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ..., category: _Optional[str] = ..., placeholder: _Optional[str] = ...) -> None: ...
 
 class PhiSpans(_message.Message):
     __slots__ = ("spans",)

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class PhiServiceStub:
-    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes.
+    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes; nothing that it is given is kept. Texts are
+    scanned each by itself; a text that is a JSON object or array is scanned value by value and stays valid JSON. Whatever keeps the guard
+    from scanning all of a request is PHI_GUARD_UNAVAILABLE, and no part of the answer is given.
     """
 
     def __init__(self, channel):
@@ -58,7 +60,9 @@ class PhiServiceStub:
 
 
 class PhiServiceServicer:
-    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes.
+    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes; nothing that it is given is kept. Texts are
+    scanned each by itself; a text that is a JSON object or array is scanned value by value and stays valid JSON. Whatever keeps the guard
+    from scanning all of a request is PHI_GUARD_UNAVAILABLE, and no part of the answer is given.
     """
 
     def Scan(self, request, context):
@@ -69,21 +73,24 @@ class PhiServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Redact(self, request, context):
-        """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs.
+        """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
+        in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Restore(self, request, context):
-        """Restore puts the values of a map back into texts.
+        """Restore puts the values of a map back into texts: for the placeholders of this map alone, in either letter case, and where Markdown
+        escaped them. In a text that is JSON the values are escaped; a number comes back as a string.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ScanStream(self, request_iterator, context):
-        """ScanStream finds PHI in texts as they come, one answer a request, in order.
+        """ScanStream finds PHI in texts as they come, one answer a request, in order. It reads a few requests ahead of its answers and no more.
+        It ends with an error when the credential is revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +128,9 @@ def add_PhiServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PhiService:
-    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes.
+    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes; nothing that it is given is kept. Texts are
+    scanned each by itself; a text that is a JSON object or array is scanned value by value and stays valid JSON. Whatever keeps the guard
+    from scanning all of a request is PHI_GUARD_UNAVAILABLE, and no part of the answer is given.
     """
 
     @staticmethod

@@ -13,20 +13,32 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PhiServiceStub:
-    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes."""
+    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes; nothing that it is given is kept. Texts are
+    scanned each by itself; a text that is a JSON object or array is scanned value by value and stays valid JSON. Whatever keeps the guard
+    from scanning all of a request is PHI_GUARD_UNAVAILABLE, and no part of the answer is given.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Scan: _aio.UnaryUnaryMultiCallable[_phi_service_pb2.ScanRequest, _phi_service_pb2.ScanResponse]
     """Scan finds PHI in texts and returns the spans."""
     Redact: _aio.UnaryUnaryMultiCallable[_phi_service_pb2.RedactRequest, _phi_service_pb2.RedactResponse]
-    """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs."""
+    """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
+    in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
+    """
     Restore: _aio.UnaryUnaryMultiCallable[_phi_service_pb2.RestoreRequest, _phi_service_pb2.RestoreResponse]
-    """Restore puts the values of a map back into texts."""
+    """Restore puts the values of a map back into texts: for the placeholders of this map alone, in either letter case, and where Markdown
+    escaped them. In a text that is JSON the values are escaped; a number comes back as a string.
+    """
     ScanStream: _aio.StreamStreamMultiCallable[_phi_service_pb2.ScanStreamRequest, _phi_service_pb2.ScanStreamResponse]
-    """ScanStream finds PHI in texts as they come, one answer a request, in order."""
+    """ScanStream finds PHI in texts as they come, one answer a request, in order. It reads a few requests ahead of its answers and no more.
+    It ends with an error when the credential is revoked.
+    """
 
 class PhiServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes."""
+    """PhiService is the PHI guard for internal callers that talk to no model. It has no routes; nothing that it is given is kept. Texts are
+    scanned each by itself; a text that is a JSON object or array is scanned value by value and stays valid JSON. Whatever keeps the guard
+    from scanning all of a request is PHI_GUARD_UNAVAILABLE, and no part of the answer is given.
+    """
 
     @_abc_1.abstractmethod
     def Scan(
@@ -42,7 +54,9 @@ class PhiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _phi_service_pb2.RedactRequest,
         context: _aio.ServicerContext[_phi_service_pb2.RedactRequest, _abc.Awaitable[_phi_service_pb2.RedactResponse]],
     ) -> _abc.Awaitable[_phi_service_pb2.RedactResponse]:
-        """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs."""
+        """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
+        in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
+        """
 
     @_abc_1.abstractmethod
     def Restore(
@@ -50,7 +64,9 @@ class PhiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _phi_service_pb2.RestoreRequest,
         context: _aio.ServicerContext[_phi_service_pb2.RestoreRequest, _abc.Awaitable[_phi_service_pb2.RestoreResponse]],
     ) -> _abc.Awaitable[_phi_service_pb2.RestoreResponse]:
-        """Restore puts the values of a map back into texts."""
+        """Restore puts the values of a map back into texts: for the placeholders of this map alone, in either letter case, and where Markdown
+        escaped them. In a text that is JSON the values are escaped; a number comes back as a string.
+        """
 
     @_abc_1.abstractmethod
     def ScanStream(
@@ -58,6 +74,8 @@ class PhiServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_phi_service_pb2.ScanStreamRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_phi_service_pb2.ScanStreamRequest], _abc.AsyncIterator[_phi_service_pb2.ScanStreamResponse]],
     ) -> _abc.AsyncIterator[_phi_service_pb2.ScanStreamResponse]:
-        """ScanStream finds PHI in texts as they come, one answer a request, in order."""
+        """ScanStream finds PHI in texts as they come, one answer a request, in order. It reads a few requests ahead of its answers and no more.
+        It ends with an error when the credential is revoked.
+        """
 
 def add_PhiServiceServicer_to_server(servicer: PhiServiceServicer, server: _aio.Server) -> None: ...

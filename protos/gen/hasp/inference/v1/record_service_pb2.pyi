@@ -46,18 +46,24 @@ class InferenceRecord(_message.Message):
         restored_count: int
         def __init__(self, mode: _Optional[str] = ..., action: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., redaction_count: _Optional[int] = ..., redactions: _Optional[_Iterable[_Union[InferenceRecord.Redaction, _Mapping]]] = ..., restored_count: _Optional[int] = ...) -> None: ...
     class Redaction(_message.Message):
-        __slots__ = ("path", "entity_type", "placeholder", "score", "recognizer")
+        __slots__ = ("path", "entity_type", "placeholder", "score", "recognizer", "category", "start", "end")
         PATH_FIELD_NUMBER: _ClassVar[int]
         ENTITY_TYPE_FIELD_NUMBER: _ClassVar[int]
         PLACEHOLDER_FIELD_NUMBER: _ClassVar[int]
         SCORE_FIELD_NUMBER: _ClassVar[int]
         RECOGNIZER_FIELD_NUMBER: _ClassVar[int]
+        CATEGORY_FIELD_NUMBER: _ClassVar[int]
+        START_FIELD_NUMBER: _ClassVar[int]
+        END_FIELD_NUMBER: _ClassVar[int]
         path: str
         entity_type: str
         placeholder: str
         score: float
         recognizer: str
-        def __init__(self, path: _Optional[str] = ..., entity_type: _Optional[str] = ..., placeholder: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ...) -> None: ...
+        category: str
+        start: _struct_pb2.Value
+        end: _struct_pb2.Value
+        def __init__(self, path: _Optional[str] = ..., entity_type: _Optional[str] = ..., placeholder: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ..., category: _Optional[str] = ..., start: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., end: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
     class RecordAudit(_message.Message):
         __slots__ = ("entry_ids",)
         ENTRY_IDS_FIELD_NUMBER: _ClassVar[int]
