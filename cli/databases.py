@@ -64,9 +64,9 @@ def create_database(server: psycopg.Connection, service: str, database: str, tem
         return
     owner, app = map(sql.Identifier, role_names(service))
     name = sql.Identifier(database)
-    server.execute(
-        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(name, owner, sql.Identifier(template or "template1"))
-    )
+    # A copy of files takes half the time of a copy through the write-ahead log, where there is much to copy.
+    how = sql.SQL("TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template)) if template else sql.SQL("")
+    server.execute(sql.SQL("CREATE DATABASE {} OWNER {} {}").format(name, owner, how))
     server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, app))
 

@@ -22,6 +22,8 @@ from cli.settings import Settings
 from services.chassis import migrations
 
 _IMAGE = "postgres:18"
+_SHARED_MEMORY = "/dev/shm"
+_ROOM = 2**31
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def server() -> Iterator[str]:
 
 @contextmanager
 def _embedded() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="hasp-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="hasp-test-", dir=_in_memory()))
     spawner = Spawner()
     embedded = EmbeddedPostgres(folder / "postgres", spawner, log=folder / "postgres.log", durable=False)
     try:
@@ -53,6 +55,13 @@ def _embedded() -> Iterator[str]:
         spawner.close()
         embedded.remove()
         shutil.rmtree(folder)
+
+
+def _in_memory() -> str | None:
+    """A folder in memory where there is room: a test's database is 8 MB of files that are copied and soon removed."""
+    if os.access(_SHARED_MEMORY, os.W_OK) and shutil.disk_usage(_SHARED_MEMORY).free > _ROOM:
+        return _SHARED_MEMORY
+    return None
 
 
 def _docker_answers() -> bool:

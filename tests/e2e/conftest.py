@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Every process of the house, the edge included, with the simulated provider behind it."""
     suite = Suite(state=tmp_path_factory.mktemp("suite"), environment={"HASP_UPSTREAM_TIMEOUT": str(PATIENCE)})
@@ -57,7 +57,7 @@ def open_clinic(suite: Suite) -> Iterator[OpenClinic]:
         clinic.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_clinic(suite: Suite) -> Iterator[Clinic]:
     """For tests that change nothing of the organization and count nothing in it."""
     clinic = Clinic.open(suite)

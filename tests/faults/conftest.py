@@ -25,7 +25,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Two processes of each service. Tests leave it as they found it."""
     suite = Suite(state=tmp_path_factory.mktemp("replicated"), replicas=2, environment={"HASP_PHI_WORKERS": "1"})
