@@ -57,8 +57,8 @@ class Books:
                 found.append(f"{request_id}: {self.entries[request_id]} audit entries for a record {row['status']}")
             settled = self.settlement.get(request_id)
             if settled is None:
-                # The provider refused it or was never reached: it owes nothing.
-                if row["status"] == "completed" or row["error_code"] is None:
+                # The provider refused it or was never reached, its caller having gone before: it owes nothing.
+                if row["status"] == "completed" or (row["error_code"] is None and row["upstream_ms"] is not None):
                     found.append(f"{request_id}: {row['status']} and never settled")
                 continue
             tokens = {name: row[name] for name in _TOKENS}

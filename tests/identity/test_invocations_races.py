@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from psycopg import OperationalError
 
 from services.chassis.access import Principal
 from services.chassis.database import Database
@@ -31,9 +33,18 @@ async def replicas(identity: Identity) -> AsyncIterator[list[Invocations]]:
 
 async def attempt(replica: Invocations, principal: Principal) -> Permitted | type[Exception]:
     try:
-        return await replica.authorize(principal, SLOTS)
+        return await patiently(partial(replica.authorize, principal, SLOTS))
     except ServiceError as refusal:
         return type(refusal)
+
+
+async def patiently(call: Callable[[], Awaitable[Permitted]]) -> Permitted:
+    """Where this machine stands still for a second, the database ends the transaction of the moment: a caller meets 503 and asks again."""
+    while True:
+        try:
+            return await call()
+        except OperationalError:
+            await asyncio.sleep(0.1)
 
 
 async def running(identity: Identity) -> dict[str, int]:
@@ -94,7 +105,8 @@ async def test_with_completions_in_between_never_more_than_ten_run(
         while True:
             permitted = await attempt(replicas[number % 2], principal)
             if isinstance(permitted, Permitted):
-                await replicas[(number + 1) % 2].complete(principal, permitted.invocation.id, "succeeded")
+                other, id_ = replicas[(number + 1) % 2], permitted.invocation.id
+                await patiently(partial(other.complete, principal, id_, "succeeded"))
                 done += 1
                 return
             await asyncio.sleep(0.05 * chance.random())
