@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any, cast
 
 import pytest
 from psycopg import OperationalError
@@ -15,6 +16,7 @@ from services.chassis.database import Database
 from services.chassis.errors import InvalidApiKey, ServiceError
 from services.identity.domain.actions import Invoke
 from services.identity.domain.errors import ConcurrencyLimitReached, InvocationEnded, RateLimited
+from services.identity.store.transactions import Connection, Reply, in_one_transaction
 from services.identity.usecases.invocations import Invocations, Permitted
 from tests.identity.agents import TOOL, issue, make_agent, may_delegate_to, principal_of
 from tests.identity.conftest import Identity, Person
@@ -196,7 +198,10 @@ async def test_a_kill_and_completions_end_each_invocation_once(
         ids = [each.invocation.id for each in made if isinstance(each, Permitted)]
         results = await asyncio.gather(
             identity.credentials.revoke(alice.principal, agent.id, principal.id, None),
-            *(replicas[number % 2].complete(principal, id_, "succeeded") for number, id_ in enumerate(ids)),
+            *(
+                patiently(partial(replicas[number % 2].complete, principal, id_, "succeeded"))
+                for number, id_ in enumerate(ids)
+            ),
             return_exceptions=True,
         )
         assert {type(each) for each in results[1:]} <= {Permitted, InvocationEnded}
@@ -247,6 +252,57 @@ async def test_a_restarted_database_costs_no_caller_its_answer(
             " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
         )
     assert isinstance(await attempt(replicas[1], principal), Permitted)
+
+
+async def test_a_process_that_stood_still_in_the_middle_begins_anew(
+    identity: Identity, alice: Person, replicas: list[Invocations]
+) -> None:
+    issued = await issue(identity, alice.principal, await make_agent(identity, alice))
+    principal = await principal_of(identity, issued)
+    judge = replicas[1]._authorizing._judge
+    write, waits = judge._write, iter([1.5])
+
+    async def slowly(*batch: Any) -> Sequence[Any]:
+        # The guard of a hot transaction is one second.
+        await asyncio.sleep(next(waits, 0))
+        return await write(*batch)
+
+    judge._write = slowly
+    await replicas[1].authorize(principal, SLOTS)
+    assert next(waits, None) is None
+    assert await running(identity) == {principal.id: 1}
+    assert len(await identity.audit(alice.principal.org_id, "agent.tool_authorized")) == 1
+
+
+async def test_a_commit_whose_answer_is_lost_is_told_as_it_went(identity: Identity) -> None:
+    async def ask(connection: Connection) -> Reply[int]:
+        cursor = await connection.execute("SELECT pg_backend_pid()")
+
+        async def reply() -> int:
+            (pid,) = cast("tuple[int]", await cursor.fetchone())
+            return pid
+
+        return reply
+
+    tried: list[int] = []
+
+    async def commit_and_die(connection: Connection, pid: int) -> str:
+        tried.append(pid)
+        await connection.execute("COMMIT")
+        await connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        return "written"
+
+    assert await in_one_transaction(identity.db, ask, commit_and_die) == "written"
+    assert len(tried) == 1
+
+    async def die(connection: Connection, pid: int) -> str:
+        tried.append(pid)
+        await connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        return "written"
+
+    with pytest.raises(OperationalError):
+        await in_one_transaction(identity.db, ask, die)
+    assert len(set(tried)) == len(tried) == 4
 
 
 async def test_what_is_authorized_as_the_clock_moves_keeps_the_rate_of_any_hour(

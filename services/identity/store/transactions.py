@@ -7,7 +7,8 @@ one organization, where a call must be alone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import LiteralString, TypeVar, cast
+from dataclasses import dataclass
+from typing import Generic, LiteralString, TypeVar, cast
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import TupleRow
@@ -35,29 +36,53 @@ async def in_one_transaction(
 ) -> R:
     """What `write` makes of what `ask` found and locked.
 
-    Begun anew while nothing is written: the pooled connections of a restarted server are all dead, and a circle of locks has one loser.
+    Begun anew where nothing was committed: the pooled connections of a restarted server are all dead, a circle of locks has one loser, and
+    a process that stood still between the two finds its transaction ended by the `GUARD`. Where a commit's answer is lost, the
+    database is asked for its outcome. `write` may therefore run more than once.
     """
     for attempt in range(_ATTEMPTS):
-        writing = False
+        commit: _Commit[R] | None = None
         try:
             async with (
                 db.hot.connection() as connection,
                 connection.pipeline() as pipeline,
                 connection.transaction(),
             ):
+                identified = await connection.execute("SELECT pg_current_xact_id()::text")
                 reply = await ask(connection)
                 # Not only a flush: without it the server waits for more of a command and no session is idle.
                 await pipeline.sync()
                 found = await reply()
-                writing = True
-                return await write(connection, found)
+                (xid,) = cast("TupleRow", await identified.fetchone())
+                result = await write(connection, found)
+                commit = _Commit(xid, result)
+            return result
         except PoolTimeout:
             raise
         except OperationalError:
-            if writing or attempt == _ATTEMPTS - 1:
-                raise
             await db.hot.check()
+            if commit is not None and await _is_committed(db, commit.xid):
+                return commit.result
+            if attempt == _ATTEMPTS - 1:
+                raise
     raise AssertionError("an attempt neither succeeded nor failed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit(Generic[R]):
+    xid: str
+    result: R
+    """Of `write`: what the caller is told once it is certain."""
+
+
+async def _is_committed(db: Database, xid: str) -> bool:
+    """Raises OperationalError where the transaction is still open: a server may not have noticed that its client is gone."""
+    async with db.hot.connection() as connection:
+        cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", (xid,))
+        (status,) = cast("TupleRow", await cursor.fetchone())
+    if status not in {"committed", "aborted"}:
+        raise OperationalError("the outcome of a transaction is not known")
+    return status == "committed"
 
 
 async def driver_of(tx: Tx) -> Connection:
