@@ -95,7 +95,7 @@ class _NoContext(ContextAwareEnhancer):
 
 
 class PhiRecognizer(EntityRecognizer):
-    """The rules of recognizers.toml and the gated named entities, over a normalised view of the text."""
+    """The rules of `recognizers/` and the gated named entities, over a normalised view of the text."""
 
     def __init__(self, nlp: _LazyNlp) -> None:
         self._rules = RuleSet()

@@ -1,4 +1,6 @@
-"""Reads `recognizers.toml` into compiled rules."""
+"""Reads the tables in `recognizers/` into compiled rules."""
+
+from __future__ import annotations
 
 import re
 import tomllib
@@ -6,7 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-TABLE = Path(__file__).with_name("recognizers.toml")
+TABLES = Path(__file__).with_name("recognizers")
+_COMMON = "macros"
 _MACRO = re.compile(r"\{\{([A-Z0-9]+)\}\}")
 _FIRST_LETTER = re.compile(r"[a-z](?![?*+{|])")
 # A class in brackets, an escaped character, or one of the three that make groups.
@@ -34,53 +37,78 @@ class Rule:
         return self.weak or self.pattern.pattern
 
 
-def load(path: Path = TABLE) -> tuple[Rule, ...]:
-    """All rules of the table, labelled ones first. Raises on an unknown macro or a pattern that does not compile."""
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
-    macros: dict[str, str] = {}
-    for name, pattern in document["macros"].items():
-        macros[name] = _expand(pattern, macros)
-    weak: dict[str, str] = {}
-    for name, pattern in document["macros"].items():
-        weak[name] = _expand(document["weak"].get(name, pattern), weak)
-    rules = [_labelled(entry, macros, weak) for entry in document["labelled"]]
-    rules += [_loose(entry, macros, weak) for entry in document["labelled"] if entry.get("loose")]
-    for entry in document["rule"]:
-        flags = re.NOFLAG if entry.get("cased") else re.IGNORECASE
-        pattern = re.compile(_by_first_letter(_expand(entry["pattern"], macros)), flags)
-        rules.append(Rule(entry["id"], entry["entity"], entry["score"], pattern, entry.get("check")))
+def load(folder: Path = TABLES) -> tuple[Rule, ...]:
+    """All rules of the tables, labelled ones first. Raises on an unknown macro or a pattern that does not compile."""
+    common = _Macros({}, {}).with_those_of(_read(folder / f"{_COMMON}.toml"))
+    labelled: list[Rule] = []
+    loose: list[Rule] = []
+    shaped: list[Rule] = []
+    for path in sorted(folder.glob("*.toml")):
+        document = _read(path)
+        macros = common if path.stem == _COMMON else common.with_those_of(document)
+        for entry in document.get("labelled", ()):
+            labelled.append(_labelled(entry, macros))
+            if entry.get("loose"):
+                loose.append(_loose(entry, macros))
+        shaped += [_shaped(entry, macros) for entry in document.get("rule", ())]
+    rules = (*labelled, *loose, *shaped)
     if len({rule.id for rule in rules}) != len(rules):
         raise ValueError("two rules share an id")
-    return tuple(rules)
+    return rules
 
 
-def _labelled(entry: dict, macros: dict[str, str], weak: dict[str, str]) -> Rule:
-    label = rf"(?:{_alternatives(entry['labels'])})(?:{macros['NO']})?"
+def _read(path: Path) -> dict:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Macros:
+    """By name, expanded: as the rules read them, and as the prefilter does."""
+
+    exact: dict[str, str]
+    weak: dict[str, str]
+
+    def with_those_of(self, document: dict) -> _Macros:
+        exact, weak = dict(self.exact), dict(self.weak)
+        for name, pattern in document.get("macros", {}).items():
+            exact[name] = _expand(pattern, exact)
+            weak[name] = _expand(document.get("weak", {}).get(name, pattern), weak)
+        return _Macros(exact, weak)
+
+
+def _shaped(entry: dict, macros: _Macros) -> Rule:
+    flags = re.NOFLAG if entry.get("cased") else re.IGNORECASE
+    pattern = re.compile(_by_first_letter(_expand(entry["pattern"], macros.exact)), flags)
+    return Rule(entry["id"], entry["entity"], entry["score"], pattern, entry.get("check"))
+
+
+def _labelled(entry: dict, macros: _Macros) -> Rule:
+    label = rf"(?:{_alternatives(entry['labels'])})(?:{macros.exact['NO']})?"
     if entry.get("labels_no"):
-        label = rf"(?:{label}|(?:{_alternatives(entry['labels_no'])}){macros['NO']})"
-    label = rf"(?<![A-Za-z0-9]){label}(?![A-Za-z]){macros['IS']}"
+        label = rf"(?:{label}|(?:{_alternatives(entry['labels_no'])}){macros.exact['NO']})"
+    label = rf"(?<![A-Za-z0-9]){label}(?![A-Za-z]){macros.exact['IS']}"
     return Rule(
         entry["id"],
         entry["entity"],
         _LABEL_SCORE,
-        re.compile(rf"{label}(?P<v>{macros[entry['value']]})", re.IGNORECASE),
+        re.compile(rf"{label}(?P<v>{macros.exact[entry['value']]})", re.IGNORECASE),
         "not_a_measure",
         entry.get("digits", 1),
-        rf"{label}(?:{weak[entry['value']]})",
+        rf"{label}(?:{macros.weak[entry['value']]})",
     )
 
 
-def _loose(entry: dict, macros: dict[str, str], weak: dict[str, str]) -> Rule:
+def _loose(entry: dict, macros: _Macros) -> Rule:
     """Its `labels_no` without the number word, where the value is strong enough by itself."""
     label = rf"(?<![A-Za-z0-9])(?:{_alternatives(entry['labels_no'])})(?![A-Za-z])(?: ?[:#]{{1,2}} ?| )"
     return Rule(
         f"{entry['id']}_loose",
         entry["entity"],
         _LOOSE_SCORE,
-        re.compile(rf"{label}(?P<v>{macros['STRONG']})", re.IGNORECASE),
+        re.compile(rf"{label}(?P<v>{macros.exact['STRONG']})", re.IGNORECASE),
         "not_a_measure",
         4,
-        rf"{label}(?:{weak['STRONG']})",
+        rf"{label}(?:{macros.weak['STRONG']})",
     )
 
 
