@@ -20,12 +20,19 @@ GROUPS: dict[str, tuple[tuple[str, ...], Target]] = {
         _PROMPTS,
     ),
     "general text, world-wide, development": (("presidio_research",), _WORLD),
-    "unseen clinical text, open half": (("clinical", "phi_free"), _UNSEEN),
-    "unseen clinical text, held back": (("clinical_held", "phi_free_held"), _UNSEEN),
-    "unseen world-wide text, open half": (("worldwide",), _WORLD),
-    "unseen world-wide text, held back": (("worldwide_held",), _WORLD),
-    "fresh clinical text": (("fresh_clinical", "fresh_phi_free"), _UNSEEN),
-    "fresh world-wide text": (("fresh_worldwide",), _WORLD),
+    "unseen clinical text, open": (
+        (
+            *("clinical", "clinical_held", "fresh_clinical", "practice_clinical"),
+            *("phi_free", "phi_free_held", "fresh_phi_free", "practice_phi_free"),
+        ),
+        _UNSEEN,
+    ),
+    "unseen world-wide text, open": (
+        ("worldwide", "worldwide_held", "fresh_worldwide", "practice_worldwide"),
+        _WORLD,
+    ),
+    "unseen clinical text, final": (("final_clinical", "final_phi_free"), _UNSEEN),
+    "unseen world-wide text, final": (("final_worldwide",), _WORLD),
 }
 
 # Full-cover recall.
