@@ -32,7 +32,7 @@ from services.inference.usecases.inference import Ground, Inference, Watches
 async def serve() -> None:
     settings = load(Settings)
     logs.configure("inference", settings.log_level)
-    pool = PresidioPool(PoolSettings(workers=settings.phi_workers, load_seconds=180))
+    pool = PresidioPool(PoolSettings(workers=settings.phi_workers, tier=settings.phi_tier, load_seconds=180))
     loading = asyncio.create_task(pool.start())  # the model, in a process of its own, beside all that follows
     db, clock = Database(settings.database_url.get_secret_value()), SystemClock()
     await db.open()
@@ -72,6 +72,7 @@ async def serve() -> None:
         agreements=agreements,
         provider=upstream,
         guard=Guard(detector=pool, documents=pool),
+        phi_policy=pool.policy,
         phi_patience=settings.phi_timeout,
     )
     inference = Inference(ground, watches)

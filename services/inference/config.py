@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.inference.clients.presidio import Tier
+
 
 class Settings(BaseSettings):
     """No default for a secret: a missing one ends the start."""
@@ -34,6 +36,8 @@ class Settings(BaseSettings):
 
     phi_workers: int = Field(default=0, alias="HASP_PHI_WORKERS", ge=0)
     """Scanning processes; 0 is one per core."""
+    phi_tier: Tier = Field(default=Tier.STANDARD, alias="HASP_PHI_TIER")
+    """`fast`: rules alone; `standard`: and named entities where a sentence gives reason to look; `strict`: in every sentence."""
     phi_timeout: float = Field(default=5.0, alias="HASP_PHI_TIMEOUT", gt=0)
     """Seconds that a scan may take before the request is refused."""
 

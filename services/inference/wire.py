@@ -185,6 +185,7 @@ def record(opened: OpenedRecord) -> record_pb.InferenceRecord:
             entity_types=phi["entity_types"],
             redaction_count=phi["redaction_count"],
             restored_count=stored.restored_count,
+            policy=phi.get("policy", ""),
             redactions=map(_redaction, opened.detections),
         ),
         audit=record_pb.InferenceRecord.RecordAudit(entry_ids=stored.audit_ids),

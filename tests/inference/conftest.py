@@ -368,6 +368,7 @@ class Replica:
             agreements=agreements,
             provider=self._upstream,
             guard=Guard(detector=scanner, documents=scanner),
+            phi_policy="0 twin",
             phi_patience=2.0,
         )
         inference = Inference(ground, Watches(identity=watch, compliance=watch, billing=watch, own=watch))

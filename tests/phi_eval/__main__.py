@@ -15,7 +15,7 @@ from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported; waiting threads would count as work
 
-from services.inference.clients.presidio.versions import MODEL_VERSION, POLICY_VERSION
+from services.inference.clients.presidio.versions import MODEL_VERSION, Tier, policy
 from tests.phi_eval import chart, latency, report
 from tests.phi_eval.documents import data_sets
 from tests.phi_eval.measure import Run, run
@@ -30,7 +30,7 @@ def main() -> None:
     data = {name: found for name, found in data_sets(options.folders).items() if options.only in name}
     if not data:
         sys.exit(f"no *.jsonl in {', '.join(map(str, options.folders))}")
-    detect = guard()
+    detect = guard(options.tier)
     measured = run(detect, data)
     _examples(measured, options.misses, options.extras)
     systems: dict[str, Any] = {}
@@ -41,14 +41,14 @@ def main() -> None:
     systems[options.name] = measured.plain()
     written: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
-        "policy": POLICY_VERSION,
+        "policy": policy(options.tier),
         "model": MODEL_VERSION,
         "load_average": round(os.getloadavg()[0], 1),
         "systems": systems,
     }
     if options.latency:
         texts = [document.text for documents in data.values() for document in documents]
-        written["latency"] = latency.measure(detect, texts, others)
+        written["latency"] = latency.measure(detect, texts, others, options.tier)
     made = report.tables(written)
     print(report.terminal(made))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -70,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--only", default="", help="data sets whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("build/phi-eval"))
+    parser.add_argument("--tier", type=Tier, choices=list(Tier), default=Tier.STANDARD, help="as HASP_PHI_TIER")
     parser.add_argument("--name", default=_GUARD, help="what the guard is called in the tables")
     parser.add_argument("--baseline", action="store_true", help="measure Presidio with its defaults too; minutes")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="earlier figures.json to stand beside these")

@@ -6,7 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.presidio import PoolSettings, PresidioPool, Tier
 
 if TYPE_CHECKING:
     from tests.phi_eval.systems import Detect
@@ -34,7 +34,7 @@ class Texts:
         return text[:characters]
 
 
-def measure(detect: "Detect", documents: list[str], others: dict[str, "Detect"]) -> dict[str, Any]:
+def measure(detect: "Detect", documents: list[str], others: dict[str, "Detect"], tier: Tier) -> dict[str, Any]:
     """`others` are slower: a tenth of the texts, of which a 99th percentile is no more than the slowest."""
     texts = Texts(documents)
     started = os.getloadavg()
@@ -44,7 +44,7 @@ def measure(detect: "Detect", documents: list[str], others: dict[str, "Detect"])
             rows += _engine(other, name, [texts.of(size) for _ in range(count // 10)])
     for size, count in SIZES.items():
         rows += _engine(detect, "engine alone, first seen", [texts.of(size) for _ in range(count)])
-    rows += asyncio.run(_pool(texts))
+    rows += asyncio.run(_pool(texts, tier))
     return {"rows": rows, "load": [round(started[0], 1), round(os.getloadavg()[0], 1)]}
 
 
@@ -60,8 +60,8 @@ def _engine(detect: "Detect", name: str, texts: list[str]) -> list[dict[str, Any
     return [percentiles(size, f"{name}, CPU", cpu), percentiles(size, f"{name}, wall", wall)]
 
 
-async def _pool(texts: Texts) -> list[dict[str, Any]]:
-    pool = PresidioPool(PoolSettings())
+async def _pool(texts: Texts, tier: Tier) -> list[dict[str, Any]]:
+    pool = PresidioPool(PoolSettings(tier=tier))
     await pool.start()
     rows: list[dict[str, Any]] = []
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from services.inference.clients.presidio import Tier
 from services.inference.clients.presidio import engine as presidio
 from services.inference.domain.phi.entities import BY_NAME
 from tests.phi_eval.scoring import Found
@@ -20,9 +21,9 @@ _PRESIDIO_TYPES = {
 }
 
 
-def guard() -> Detect:
+def guard(tier: Tier = Tier.STANDARD) -> Detect:
     """The engine that the workers run, in this process and without the cache."""
-    engine = presidio.build()
+    engine = presidio.build(tier)
 
     def detect(text: str) -> list[Found]:
         spans = presidio.detect(engine, text)

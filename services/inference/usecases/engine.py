@@ -30,7 +30,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`phi_patience`: seconds that a scan may take."""
+    """`phi_policy`: version and tier of the guard. `phi_patience`: seconds that a scan may take."""
 
     clock: Clock
     sealer: Sealer
@@ -40,6 +40,7 @@ class Engine:
     admission: Admission
     runs: Runs
     running_calls: RunningCalls
+    phi_policy: str
     phi_patience: float = 5.0
 
     @contextmanager
@@ -63,6 +64,7 @@ class Engine:
         """As the record keeps it readable, and the audit log too: types and counts."""
         return {
             "mode": settings.phi_mode,
+            "policy": self.phi_policy,
             "restore": settings.phi_restore,
             "action": scanned.action,
             "entity_types": scanned.entity_types,

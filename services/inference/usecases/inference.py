@@ -45,6 +45,7 @@ class Ground:
     agreements: Agreements
     provider: Provider
     guard: phi.Guard
+    phi_policy: str
     phi_patience: float = 5.0
 
 
@@ -82,6 +83,7 @@ class Inference:
             admission=Admission(g.db, g.clock, g.catalogue, g.metering, entitlements, g.relay),
             runs=self.runs,
             running_calls=RunningCalls(watches.identity),
+            phi_policy=g.phi_policy,
             phi_patience=g.phi_patience,
         )
         replays = Replays(g.db, self.idempotency, g.sealer)

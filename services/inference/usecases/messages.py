@@ -79,7 +79,12 @@ class Messages:
             action="inference.tokens_counted",
             entity_type=ENTITY,
             entity_id=call.request_ulid,
-            metadata={"model": model.id, "surface": Surface.ANTHROPIC.value, **_counts(admitted.scanned)},
+            metadata={
+                "model": model.id,
+                "surface": Surface.ANTHROPIC.value,
+                "phi_policy": engine.phi_policy,
+                **_counts(admitted.scanned),
+            },
         )
         await engine.admission.tell(event)
         return orjson.dumps(answer)

@@ -87,6 +87,7 @@ def audit_event(
         "cache_read_tokens": usage.cache_read_tokens,
         "cache_write_tokens": usage.cache_write_tokens,
         "phi_mode": opening.phi["mode"],
+        "phi_policy": opening.phi.get("policy"),
         "phi_action": opening.phi["action"],
         "entity_types": opening.phi["entity_types"],
         "redaction_count": opening.phi["redaction_count"],

@@ -24,6 +24,7 @@ from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
 from services.inference.clients.presidio.structured import named_values
 from services.inference.clients.presidio.truecase import Recased, recased
+from services.inference.clients.presidio.versions import Tier
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge
 
@@ -39,14 +40,16 @@ logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
 class _LazyNlp(NlpEngine):
     """Named entities on demand: the recognizer asks where its gate opens, rather than every text being read."""
 
-    def __init__(self) -> None:
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier
         self._ner: SpacyNer | None = None
 
     def load(self) -> None:
-        self._ner = SpacyNer()
+        if self.tier is not Tier.FAST:
+            self._ner = SpacyNer()
 
     def is_loaded(self) -> bool:
-        return self._ner is not None
+        return self._ner is not None or self.tier is Tier.FAST
 
     @property
     def ner(self) -> SpacyNer:
@@ -147,7 +150,10 @@ class PhiRecognizer(EntityRecognizer):
     def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
         found += [*named_values(text), *segment_fields(text), *compound_names(text)]
-        return [*found, *person_ner.detect(text, self._nlp.ner, found)]
+        if self._nlp.tier is Tier.FAST:
+            return found
+        gated = self._nlp.tier is Tier.STANDARD
+        return [*found, *person_ner.detect(text, self._nlp.ner, found, gated=gated)]
 
 
 def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:
@@ -159,9 +165,9 @@ def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:
     )
 
 
-def build() -> AnalyzerEngine:
-    """Loads the model from its wheel; raises when it is missing rather than fetching anything."""
-    nlp = _LazyNlp()
+def build(tier: Tier = Tier.STANDARD) -> AnalyzerEngine:
+    """Loads the model from its wheel, where the tier has need of it; raises when it is missing rather than fetching anything."""
+    nlp = _LazyNlp(tier)
     nlp.load()
     registry = RecognizerRegistry([PhiRecognizer(nlp)], supported_languages=["en"])
     return AnalyzerEngine(registry, nlp, context_aware_enhancer=_NoContext(), supported_languages=["en"])

@@ -15,7 +15,7 @@ from services.inference.clients.presidio import frames
 from services.inference.clients.presidio.cache import BlockCache
 from services.inference.clients.presidio.jobs import cut_to_jobs
 from services.inference.clients.presidio.processes import Nursery, Worker
-from services.inference.clients.presidio.versions import MODEL_VERSION, POLICY_VERSION
+from services.inference.clients.presidio.versions import MODEL_VERSION, Tier, policy
 from services.inference.domain.phi.refusals import PhiGuardSaturated, PhiGuardUnavailable
 from services.inference.domain.phi.spans import Span, merge
 
@@ -28,6 +28,7 @@ class PoolSettings:
     """`workers` 0 means one per core that this process may use."""
 
     workers: int = 0
+    tier: Tier = Tier.STANDARD
     waiting_scans: int = 64  # scans that may be under way or waiting; the next one is refused
     job_characters: int = 6_000  # blocks are cut and joined to jobs of about this size
     load_seconds: float = 60.0
@@ -42,7 +43,9 @@ class PresidioPool:
         self._settings = settings
         self._size = settings.workers or len(os.sched_getaffinity(0))
         self._cache = BlockCache(
-            f"{POLICY_VERSION} {MODEL_VERSION}", per_org=settings.cached_blocks_per_org, total=settings.cached_blocks
+            f"{policy(settings.tier)} {MODEL_VERSION}",
+            per_org=settings.cached_blocks_per_org,
+            total=settings.cached_blocks,
         )
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
         self._workers: set[Worker] = set()
@@ -59,6 +62,11 @@ class PresidioPool:
         return not self._stopped and any(not worker.gone for worker in self._workers)
 
     @property
+    def policy(self) -> str:
+        """The guard's version and tier."""
+        return policy(self._settings.tier)
+
+    @property
     def process_ids(self) -> list[int]:
         """The living workers."""
         return [worker.process_id for worker in self._workers]
@@ -66,7 +74,7 @@ class PresidioPool:
     async def start(self) -> None:
         """Loads the model and starts the workers. Raises PhiGuardUnavailable when the model is not there."""
         self._stopped = False
-        self._nursery = await Nursery.start(self._settings.load_seconds)
+        self._nursery = await Nursery.start(self._settings.load_seconds, self._settings.tier)
         for _ in range(self._size):
             await self._hire()
 
@@ -194,7 +202,7 @@ class PresidioPool:
                             self._dismiss(worker)
                         if self._nursery:
                             self._nursery.kill()
-                        self._nursery = await Nursery.start(self._settings.load_seconds)
+                        self._nursery = await Nursery.start(self._settings.load_seconds, self._settings.tier)
                     await self._hire()
                 except PhiGuardUnavailable:
                     _log.exception("phi workers could not be started")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from services.inference.clients.presidio import frames
+from services.inference.clients.presidio.versions import Tier
 from services.inference.domain.phi.refusals import PhiGuardUnavailable
 
 _ROOT = Path(__file__).parents[4]
@@ -59,7 +60,7 @@ class Nursery:
         return self._process.poll() is None
 
     @classmethod
-    async def start(cls, load_seconds: float) -> "Nursery":
+    async def start(cls, load_seconds: float, tier: Tier) -> "Nursery":
         """Returns once the model is loaded. Raises PhiGuardUnavailable when it is not within the given time."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -71,6 +72,7 @@ class Nursery:
                     "services.inference.clients.presidio.worker",
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    tier,
                 ],
                 cwd=_ROOT,
                 env=os.environ | _SINGLE_THREADED,

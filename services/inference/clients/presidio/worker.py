@@ -1,7 +1,7 @@
 """The scanner's processes. One loads the model and is then only forked from; its children scan.
 
 Forking after the load makes a new worker cost milliseconds instead of seconds, and lets all share the model's memory.
-Started by `pool.py` with two arguments: the descriptor of the control socket and the parent's process id.
+Started by `pool.py` with three arguments: the descriptor of the control socket, the parent's process id, the tier.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import orjson
 
 from services.inference.clients.presidio import engine as presidio
 from services.inference.clients.presidio import frames, pdf
+from services.inference.clients.presidio.versions import Tier
 
 _PR_SET_PDEATHSIG = 1
 _MOST_MEMORY = 3 << 30
@@ -32,7 +33,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
-    engine = presidio.build()
+    engine = presidio.build(Tier(sys.argv[3]))
     presidio.detect(engine, _WARM_UP)
     gc.collect()
     gc.freeze()

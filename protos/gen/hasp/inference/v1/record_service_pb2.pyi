@@ -31,20 +31,22 @@ class GetRecordResponse(_message.Message):
 class InferenceRecord(_message.Message):
     __slots__ = ("id", "request_id", "message_id", "surface", "status", "model", "provider_message_id", "stop_reason", "conversation_id", "messages", "content", "store", "usage", "phi", "audit", "latency_ms", "created_at", "completed_at")
     class RecordPhi(_message.Message):
-        __slots__ = ("mode", "action", "entity_types", "redaction_count", "redactions", "restored_count")
+        __slots__ = ("mode", "action", "entity_types", "redaction_count", "redactions", "restored_count", "policy")
         MODE_FIELD_NUMBER: _ClassVar[int]
         ACTION_FIELD_NUMBER: _ClassVar[int]
         ENTITY_TYPES_FIELD_NUMBER: _ClassVar[int]
         REDACTION_COUNT_FIELD_NUMBER: _ClassVar[int]
         REDACTIONS_FIELD_NUMBER: _ClassVar[int]
         RESTORED_COUNT_FIELD_NUMBER: _ClassVar[int]
+        POLICY_FIELD_NUMBER: _ClassVar[int]
         mode: str
         action: str
         entity_types: _containers.RepeatedScalarFieldContainer[str]
         redaction_count: int
         redactions: _containers.RepeatedCompositeFieldContainer[InferenceRecord.Redaction]
         restored_count: int
-        def __init__(self, mode: _Optional[str] = ..., action: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., redaction_count: _Optional[int] = ..., redactions: _Optional[_Iterable[_Union[InferenceRecord.Redaction, _Mapping]]] = ..., restored_count: _Optional[int] = ...) -> None: ...
+        policy: str
+        def __init__(self, mode: _Optional[str] = ..., action: _Optional[str] = ..., entity_types: _Optional[_Iterable[str]] = ..., redaction_count: _Optional[int] = ..., redactions: _Optional[_Iterable[_Union[InferenceRecord.Redaction, _Mapping]]] = ..., restored_count: _Optional[int] = ..., policy: _Optional[str] = ...) -> None: ...
     class Redaction(_message.Message):
         __slots__ = ("path", "entity_type", "placeholder", "score", "recognizer", "category", "start", "end")
         PATH_FIELD_NUMBER: _ClassVar[int]
