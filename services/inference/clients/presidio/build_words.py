@@ -1,6 +1,8 @@
-"""Makes `data/words.txt.gz` from public word lists. Run by hand when a source is replaced; data/README.md tells where they come from.
+"""Makes `data/words.txt.gz` and `data/towns.txt.gz` from public word lists; data/README.md tells where they come from.
 
-    python build_words.py SYMSPELL_DICTIONARY NAMES_FOLDER CITIES_JSON DRUG_PICKLE
+Run by hand when a source is replaced:
+
+    python -m services.inference.clients.presidio.build_words SYMSPELL_DICTIONARY NAMES_FOLDER CITIES15000_JSON CITIES5000_JSON DRUG_PICKLE
 
 One line a word: `flags<TAB>word`; flags: c common English, k less common English, f first name, s surname, p place, d drug.
 """
@@ -12,13 +14,15 @@ import pickle
 import sys
 from pathlib import Path
 
+from services.inference.clients.presidio.towns import fold
+
 COMMON_RANK = 25_000
 KNOWN_RANK = 62_000
 SURNAME_RANK = 30_000
 WORLD_CITY = 100_000
 
 
-def main(dictionary: Path, names: Path, cities: Path, drugs: Path) -> None:
+def main(dictionary: Path, names: Path, cities: Path, towns: Path, drugs: Path) -> None:
     flags: dict[str, set[str]] = {}
 
     def add(word: str, flag: str) -> None:
@@ -41,9 +45,17 @@ def main(dictionary: Path, names: Path, cities: Path, drugs: Path) -> None:
         if drug.isalpha() and drug.isascii() and len(drug) >= 5:
             add(drug, "d")
     lines = [f"{''.join(sorted(kinds))}\t{word}" for word, kinds in sorted(flags.items())]
-    target = Path(__file__).with_name("data") / "words.txt.gz"
+    _write("words.txt.gz", lines)
+    _write(
+        "towns.txt.gz",
+        sorted({fold(town["name"]) for town in json.loads(towns.read_text()).values() if len(town["name"]) > 2}),
+    )
+
+
+def _write(file: str, lines: list[str]) -> None:
+    target = Path(__file__).with_name("data") / file
     target.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
-    sys.stdout.write(f"{len(lines)} words, {target.stat().st_size} bytes\n")
+    sys.stdout.write(f"{file}: {len(lines)} lines, {target.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":

@@ -8,35 +8,15 @@ import re
 from collections.abc import Callable
 
 from services.inference.clients.presidio import words
+from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
 
 Check = Callable[[str, int, int], bool | tuple[int, int]]
 
-_MEASURE_AFTER = re.compile(
-    r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?|patients|people|participants|subjects|cases|lives|copies|cells)(?![a-z])",
-    re.IGNORECASE,
-)
 _LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
 # Numbers of publications, trials, codes and standards.
 _PUBLIC = re.compile(
     r"(?:PMID|PMC|NCT|DOI|ISBN|ISSN|ICD|CPT|LOINC|SNOMED|CAS|NDC|OMIM|RXCUI|HCPCS|DRG|ISO|RFC|CFR|USC)[ \-:]?\d",
     re.IGNORECASE,
-)
-_PLAIN_FACILITY = re.compile(
-    r"(?:City|General|Community|Regional|Memorial|County|University|State|Health|Texas) (?:\w{3,14} )?(?:Hospital|Clinic|Medical Cent|Health C)"
-)
-_HOUSES = frozenset(
-    {"General", "Memorial", "Regional", "Presbyterian", "Methodist", "Baptist", "Mercy", "Hospital", "Clinic"}
-    | {
-        "Pathology",
-        "Radiology",
-        "Imaging",
-        "Dermatology",
-        "Cardiology",
-        "Diagnostics",
-        "Pharmacy",
-        "Surgery",
-        "Orthopaedics",
-    }
 )
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD", "ID"})
 
@@ -101,7 +81,7 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     value = _LITTLE_WORD.sub("", text[start:end])
     if _PUBLIC.match(value):
         return False
-    if value.isdigit() and len(value) < 7 and _MEASURE_AFTER.match(text, end):
+    if value.isdigit() and len(value) < 7 and MEASURE_AFTER.match(text, end):
         return False
     return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d(?:[\-/](?:19|20)?\d\d)?", value) or bool(
         re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start])
@@ -141,15 +121,6 @@ def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
         return name
     found = words.words_in(text[start:end])
     return bool(found) and not any(words.is_heading(word) or words.is_medical(word) for word in found)
-
-
-def unknown_word(text: str, start: int, end: int) -> bool:
-    """A word of no list is a place that no list has; so is a town that is no ordinary word."""
-    if words.is_city(text[start:end]) and not words.is_common(text[start:end]):
-        return not words.EPONYM_TAIL.match(text, end)
-    found = [word for word in words.words_in(text[start:end]) if word[0].isupper()]
-    known = any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in found)
-    return not known and not any(words.is_eponym(word) for word in found) and not words.EPONYM_TAIL.match(text, end)
 
 
 def uncommon(text: str, start: int, end: int) -> bool:
@@ -213,52 +184,14 @@ def surname_first(text: str, start: int, end: int) -> bool:
     return words.is_first_name(first) and words.is_surname(surname) and not words.is_first_name(surname)
 
 
-def facility(text: str, start: int, end: int) -> bool:
-    """More than the kind of house: "Cedar Clinic", but not "Pain Clinic" or "Teaching Hospital"."""
-    found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
-    return any(not words.is_heading(word) and not words.is_medical(word) for word in found) or (
-        _PLAIN_FACILITY.match(text, start, end) is not None
-    )
-
-
-def place(text: str, start: int, end: int) -> bool:
-    """One proper word, or two that are at least no words of a form: "Cedar Sinai"."""
-    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
-    plain = [word for word in found if not words.is_heading(word) and not words.is_medical(word)]
-    return words.may_be_proper(text[start:end]) or len(plain) > 1 or (len(plain) == 1 and found[-1] in _HOUSES)
-
-
-def address(text: str, start: int, end: int) -> bool:
-    """Not a quantity: "2 Extra Strength Tylenol 500"."""
-    value = text[start:end]
-    if _MEASURE_AFTER.match(text, end):
-        return False
-    found = [word for word in words.words_in(value) if len(word) > 2]
-    if not found or all(word.isupper() or words.is_heading(word) for word in found):
-        return False
-    return not any(words.is_medical(word) and not words.is_name(word) for word in found)
-
-
-def numbered(text: str, start: int, end: int) -> bool:
-    """ "via Zoom" and "plaza" are no addresses, "Via Garibaldi 8" is."""
-    return any(map(str.isdigit, text[start:end])) and not _MEASURE_AFTER.match(text, end)
-
-
-def street_name(text: str, start: int, end: int) -> bool:
-    return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
-
-
 def phone_like(text: str, start: int, end: int) -> bool:
     return 9 <= sum(map(str.isdigit, text[start:end])) <= 13
-
-
-def saint(text: str, start: int, end: int) -> bool:
-    return not re.match(r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)", text[start:end], re.IGNORECASE)
 
 
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
+        *PLACE_CHECKS,
         luhn,
         npi,
         dea,
@@ -273,19 +206,12 @@ CHECKS: dict[str, Check] = {
         known_pair,
         uncommon,
         called,
-        unknown_word,
         strong_person,
         first_name,
         lower_name,
         lower_only_name,
         only_first_name,
         surname_first,
-        facility,
-        place,
-        saint,
-        address,
-        numbered,
-        street_name,
         phone_like,
     )
 }

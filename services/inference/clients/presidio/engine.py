@@ -15,6 +15,7 @@ from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from services.inference.clients.presidio import person_ner, words
+from services.inference.clients.presidio.addresses import grown
 from services.inference.clients.presidio.encoded import encoded_runs
 from services.inference.clients.presidio.fields import field_values
 from services.inference.clients.presidio.hl7 import segment_fields
@@ -150,10 +151,11 @@ class PhiRecognizer(EntityRecognizer):
     def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
         found += [*named_values(text), *segment_fields(text), *compound_names(text)]
+        found += grown(text, found)
         if self._nlp.tier is Tier.FAST:
             return found
-        gated = self._nlp.tier is Tier.STANDARD
-        return [*found, *person_ner.detect(text, self._nlp.ner, found, gated=gated)]
+        named = person_ner.detect(text, self._nlp.ner, found, gated=self._nlp.tier is Tier.STANDARD)
+        return [*found, *named, *grown(text, named, towns=False)]
 
 
 def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:

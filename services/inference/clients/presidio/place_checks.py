@@ -1,0 +1,121 @@
+"""What the patterns of places and facilities cannot say; `checks.py` tells how a check answers."""
+
+import re
+
+from services.inference.clients.presidio import words
+from services.inference.clients.presidio.addresses import address_line, rural
+from services.inference.clients.presidio.towns import is_ordinary, is_town
+
+MEASURE_AFTER = re.compile(
+    r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?|patients|people|participants|subjects|cases|lives|copies|cells)(?![a-z])",
+    re.IGNORECASE,
+)
+_PLAIN_FACILITY = re.compile(
+    r"(?:City|General|Community|Regional|Memorial|County|University|State|Health|Texas) (?:\w{3,14} )?(?:Hospital|Clinic|Medical Cent|Health C)"
+)
+_HOUSES = frozenset(
+    {"General", "Memorial", "Regional", "Presbyterian", "Methodist", "Baptist", "Mercy", "Hospital", "Clinic"}
+    | {
+        "Pathology",
+        "Radiology",
+        "Imaging",
+        "Dermatology",
+        "Cardiology",
+        "Diagnostics",
+        "Pharmacy",
+        "Surgery",
+        "Orthopaedics",
+    }
+)
+
+
+def unknown_word(text: str, start: int, end: int) -> bool:
+    """A word of no list is a place that no list has; so is a town that is no ordinary word."""
+    if is_town(text[start:end]) and not is_ordinary(text[start:end]) and not words.is_eponym(text[start:end]):
+        return not words.EPONYM_TAIL.match(text, end)
+    found = [word for word in words.words_in(text[start:end]) if word[0].isupper()]
+    known = any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in found)
+    return not known and not any(words.is_eponym(word) for word in found) and not words.EPONYM_TAIL.match(text, end)
+
+
+def lower_street(text: str, start: int, end: int) -> bool:
+    """ "22 orchard close", but not "30 minute walk"."""
+    number, _, rest = text[start:end].partition(" ")
+    if MEASURE_AFTER.match(text, start + len(number)):
+        return False
+    return not any(
+        words.is_medical(word) and not words.is_name(word) for word in words.words_in(rest)[:2] if len(word) > 1
+    )
+
+
+def lower_town(text: str, start: int, end: int) -> bool | tuple[int, int]:
+    """The longest town that nobody capitalised; of one word, no ordinary one."""
+    name = text[start:end]
+    while " " in name:
+        if is_town(name):
+            return start, start + len(name)
+        name = name.rpartition(" ")[0]
+    return is_town(name) and not is_ordinary(name) and not words.is_heading(name) and (start, start + len(name))
+
+
+def irish(text: str, start: int, end: int) -> bool:
+    """An Eircode without its blank looks like any code."""
+    return (
+        " " in text[start:end]
+        or re.search(r"(?:eircode|[Pp]ost ?code|, ?)\W{0,3}\Z", text[max(0, start - 12) : start], re.I) is not None
+    )
+
+
+def facility(text: str, start: int, end: int) -> bool:
+    """More than the kind of house: "Cedar Clinic", but not "Pain Clinic" or "Teaching Hospital"."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
+    return any(not words.is_heading(word) and not words.is_medical(word) for word in found) or (
+        _PLAIN_FACILITY.match(text, start, end) is not None
+    )
+
+
+def place(text: str, start: int, end: int) -> bool:
+    """One proper word, or two that are at least no words of a form: "Cedar Sinai"."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
+    plain = [word for word in found if not words.is_heading(word) and not words.is_medical(word)]
+    return words.may_be_proper(text[start:end]) or len(plain) > 1 or (len(plain) == 1 and found[-1] in _HOUSES)
+
+
+def address(text: str, start: int, end: int) -> bool:
+    """Not a quantity: "2 Extra Strength Tylenol 500"."""
+    value = text[start:end]
+    if MEASURE_AFTER.match(text, end):
+        return False
+    found = [word for word in words.words_in(value) if len(word) > 2]
+    if not found or all(word.isupper() or words.is_heading(word) for word in found):
+        return False
+    return not any(words.is_medical(word) and not words.is_name(word) for word in found)
+
+
+def numbered(text: str, start: int, end: int) -> bool:
+    """ "via Zoom" and "plaza" are no addresses, "Via Garibaldi 8" is."""
+    return any(map(str.isdigit, text[start:end])) and not MEASURE_AFTER.match(text, end)
+
+
+def street_name(text: str, start: int, end: int) -> bool:
+    return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
+
+
+def saint(text: str, start: int, end: int) -> bool:
+    return not re.match(r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)", text[start:end], re.IGNORECASE)
+
+
+PLACE_CHECKS = (
+    address_line,
+    rural,
+    unknown_word,
+    lower_street,
+    lower_town,
+    irish,
+    facility,
+    place,
+    address,
+    numbered,
+    street_name,
+    saint,
+)
