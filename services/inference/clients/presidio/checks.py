@@ -5,12 +5,10 @@ that does.
 """
 
 import re
-from collections.abc import Callable
 
 from services.inference.clients.presidio import words
+from services.inference.clients.presidio.name_checks import NAME_CHECKS, Check
 from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
-
-Check = Callable[[str, int, int], bool | tuple[int, int]]
 
 _LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
 # Numbers of publications, trials, codes and standards.
@@ -100,88 +98,9 @@ def not_credentials(text: str, start: int, end: int) -> bool:
     return text[start:end].rpartition(", ")[2] not in _CREDENTIALS or words.is_city(text[start:end].rpartition(",")[0])
 
 
-def person(text: str, start: int, end: int) -> bool | tuple[int, int]:
-    """Without the words of the form around it: "John Smith MRN" is John Smith."""
-    return words.name_within(text, start, end) or False
-
-
-def strong_person(text: str, start: int, end: int) -> bool | tuple[int, int]:
-    """Behind a label or in front of a verb, two capitalised words that are no words of a form are a name."""
-    name = words.name_within(text, start, end)
-    if name:
-        return name
-    found = words.words_in(text[start:end])
-    return len(found) > 1 and not any(words.is_heading(word) or words.is_medical(word) for word in found)
-
-
-def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
-    """Right behind "daughter" or "my name is", any capitalised word is a name that is no word of a form."""
-    name = words.name_within(text, start, end)
-    if name:
-        return name
-    found = words.words_in(text[start:end])
-    return bool(found) and not any(words.is_heading(word) or words.is_medical(word) for word in found)
-
-
 def uncommon(text: str, start: int, end: int) -> bool:
     found = words.words_in(text[start:end])
     return not any(words.is_common(word) or words.is_heading(word) or words.is_eponym(word) for word in found)
-
-
-def known_pair(text: str, start: int, end: int) -> bool | tuple[int, int]:
-    """A first name in front of a word that is no ordinary one, or in front of a surname when it is none itself."""
-    name = words.name_within(text, start, end)
-    if not name:
-        return False
-    found = words.words_in(text[name[0] : name[1]])
-    if (
-        len(found) < 2
-        or words.EPONYM_TAIL.match(text, name[1])
-        or any(word.isupper() for word in found if len(word) > 1)
-    ):
-        return False
-    if not words.is_first_name(found[0]):
-        foreign = not any(words.is_english(word) or words.is_eponym(word) or words.is_city(word) for word in found)
-        return foreign and name
-    ordinary = words.is_common(found[-1]) and not words.is_surname(found[-1])
-    either = words.is_common(found[0]) and words.is_common(found[-1]) and not words.is_frequent_name(found[0])
-    return not ordinary and not either and name
-
-
-def first_name(text: str, start: int, end: int) -> bool:
-    """ "Lisa T." but not "Hepatitis B."."""
-    first = text[start:end].split(maxsplit=1)[0]
-    return words.is_first_name(first) or (words.may_be_person(first) and not words.is_common(first))
-
-
-def lower_name(text: str, start: int, end: int) -> bool:
-    found = words.words_in(text[start:end])
-    return any(words.is_name(word) or not words.is_english(word) for word in found)
-
-
-def lower_only_name(text: str, start: int, end: int) -> bool:
-    """ "jayden is a 4 yo boy": a name that is no word."""
-    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
-    return any(map(words.is_name, found)) and not any(words.is_common(word) or words.is_heading(word) for word in found)
-
-
-def only_first_name(text: str, start: int, end: int) -> bool:
-    """A first name that is neither an English word, nor a town, nor what a disease or a sign is called by."""
-    word = text[start:end]
-    if not words.is_first_name(word) or words.is_common(word) or words.is_heading(word) or words.is_eponym(word):
-        return False
-    return not words.is_city(word) and not words.EPONYM_TAIL.match(text, end)
-
-
-def surname_first(text: str, start: int, end: int) -> bool:
-    """ "Smith, John": the word behind the comma is a first name, the one before it no ordinary word at a sentence's end."""
-    surname, _, first = (part.strip() for part in text[start:end].partition(","))
-    first = first.split()[0]
-    if surname.islower() and (words.is_common(surname) or not words.is_frequent_name(first)):
-        return False
-    if words.is_eponym(surname) and words.is_eponym(first):  # "Graves, Wilson" in a list of diseases
-        return False
-    return words.is_first_name(first) and words.is_surname(surname) and not words.is_first_name(surname)
 
 
 def phone_like(text: str, start: int, end: int) -> bool:
@@ -192,6 +111,7 @@ CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         *PLACE_CHECKS,
+        *NAME_CHECKS,
         luhn,
         npi,
         dea,
@@ -202,16 +122,7 @@ CHECKS: dict[str, Check] = {
         not_a_measure,
         not_credentials,
         not_a_temperature,
-        person,
-        known_pair,
         uncommon,
-        called,
-        strong_person,
-        first_name,
-        lower_name,
-        lower_only_name,
-        only_first_name,
-        surname_first,
         phone_like,
     )
 }

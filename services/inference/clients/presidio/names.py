@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio import evidence, words
 from services.inference.domain.phi.spans import Span
 
 _WORD = re.compile(r"(?<![\w'’\-@./])[a-z]{2,15}(?![\w@]|[\-./][a-z])")
@@ -59,7 +59,9 @@ def compound_names(text: str) -> Iterator[Span]:
         parts = [part for part in _PARTS.finditer(value, 0, file.start() if file else len(value)) if len(part[0]) > 2]
         for first, last in pairwise(parts):
             if last.start() - first.end() <= 1 and (_compound(first[0], last[0]) or _compound(last[0], first[0])):
-                yield Span(match.start() + first.start(), match.start() + last.end(), "PERSON", _SCORE, "compound_name")
+                start, stop = match.start() + first.start(), match.start() + last.end()
+                if not evidence.names_a_thing(text, start, stop) and not words.EPONYM_TAIL.match(text, stop):
+                    yield Span(start, stop, "PERSON", _SCORE, "compound_name")
         for part in parts if file else ():
             if _is_only_name(part[0]):
                 yield Span(match.start() + part.start(), match.start() + part.end(), "PERSON", _SCORE, "file_name")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio import evidence, words
 from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
@@ -43,6 +43,14 @@ _STATES = frozenset(
 _PLACE_TAIL = re.compile(
     r"(?: [a-z]{3,12}){0,2} (?:rules?|scores?|fever|criteria|virus|scale|protocol|classification|study|trial)\b"
 )
+
+
+# Small words in front of a capital that are no particle of a name.
+_LEAD = re.compile(
+    r"(?:(?!(?:van|von|de|der|den|da|di|del|della|dela|delos|das|do|la|le|bin|binti?|ibn|ben|al|el|dos|du|ter|ten|zu|abu|st|mc|o|y|e)\b)"
+    r"[a-z]{1,12}[ /.]{1,2}){1,3}(?=[^\Wa-z_])"
+)
+_TO_PLACE = re.compile(r"(?<![a-z])(?:in|from|to|at|near|of|outside) \Z", re.IGNORECASE)
 
 
 class Ner(Protocol):
@@ -118,7 +126,10 @@ def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | 
         return None
     start = text.index(stripped, start)
     end = start + len(stripped)
-    if kind == "LOCATION" and _PLACE_TAIL.match(text, end):
+    if lead := _LEAD.match(text, start, end):  # "w/ Hashimoto", "rob Peter"
+        start = lead.end()
+        stripped = text[start:end]
+    if kind == "LOCATION" and (_PLACE_TAIL.match(text, end) or _eponym_for_place(text, start, end)):
         return None
     if words.EPONYM_TAIL.match(text, end) or (words.EPONYM_TAIL.search(stripped) and kind != "FACILITY"):
         return None
@@ -141,16 +152,47 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
     name = words.name_within(text, start, end)
     if name is None or any(map(str.isdigit, text[name[0] : name[1] + 1])):
         return None
-    initials = [word for word in found if word.isupper() and len(word) <= 4 and not words.is_name(word)]
-    if initials and len(initials) < len(found):
+    start, end = name
+    found = [word for word in _WORD.findall(text, start, end) if len(word) > 1]
+    if not found or _acronym(found):
         return None
     if len(found) == 1:
         word = found[0]
-        if (words.is_eponym(word) and not words.is_first_name(word)) or (word.isupper() and len(word) <= 5):
+        if word.isupper() and len(word) <= 5:
             return None
         if (words.is_english(word) and not words.is_name(word)) or word == "Claude":  # "Hello, Claude" greets the model
             return None
+        if evidence.is_order(text, start, end):
+            return None
+    elif _product(found):
+        return None
+    if evidence.names_a_thing(text, start, end):
+        return None
     return Span(*name, "PERSON", _SCORES["PERSON"], "ner")
+
+
+def _eponym_for_place(text: str, start: int, end: int) -> bool:
+    """The model takes "Wellens" or "Abbott" for a place; a town needs a sign that a score of its name is meant."""
+    if words.is_city(text[start:end]):
+        return evidence.scores(text, start, end) and not _TO_PLACE.search(text, max(0, start - 8), start)
+    return words.may_be_eponym(text[start:end]) and not _TO_PLACE.search(text, max(0, start - 8), start)
+
+
+def _acronym(found: list[str]) -> bool:
+    """ "Summarise DAPA-HF", "DICOM UID": a short word of capitals beside others is no name."""
+    parts = [part for word in found for part in word.split("-")]
+    short = [part for part in parts if part.isupper() and 1 < len(part) <= 4 and not words.is_name(part)]
+    return bool(short) and (len(short) < len(parts) or len(parts) > len(found))
+
+
+def _product(found: list[str]) -> bool:
+    """ "Zimmer Persona": a maker's name and a word that nobody is called by."""
+    return (
+        len(found) == 2
+        and not words.is_first_name(found[0])
+        and words.is_english(found[1])
+        and not words.is_name(found[1])
+    )
 
 
 def _location(value: str, found: list[str], _label: str) -> bool:

@@ -131,7 +131,8 @@ def _sentence(sentence: str) -> str:
             continue
         follows = index - 1 in raised and before not in _HOUSES and _follows_name(word, bare)
         place = before in _BEFORE_PLACE and (bare in _MAJOR or (words.is_city(bare) and not words.is_common(bare)))
-        if before in _TITLES or follows or place:
+        titled = before in _TITLES and not (tokens[index - 1].group() in ("MR", "MS") and _is_plain(bare))
+        if titled or follows or place:
             raised.add(index)
         elif bare in _HOUSES and (index - 1 in raised or _may_name_house(before)):
             raised |= {index - 1, index}
@@ -164,6 +165,11 @@ def _follows_name(word: str, bare: str) -> bool:
     if words.is_heading(bare) or words.is_medical(bare) or len(bare) < 3:
         return bare in _HOUSES
     return words.is_surname(bare) or not words.is_common(bare)
+
+
+def _is_plain(word: str) -> bool:
+    """ "MR brain", "MS flare"."""
+    return words.is_heading(word) or words.is_medical(word) or (words.is_english(word) and not words.is_name(word))
 
 
 def _may_name_house(word: str) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -11,20 +12,14 @@ _SUFFIXES = re.compile(
     r"(?:mab|nib|pril|sartan|statin|olol|azole|cillin|mycin|floxacin|cycline|tidine|prazole|gliptin|gliflozin|glutide|"
     r"triptan|setron|vir|pam|lam|caine|dipine|oxetine|afil|parin|xaban|barbital|sone|solone|onide|"
     r"itis|osis|phagia|phasia|kinesia|esthesia|urea|edema|ostasis|ectasis|emesis|emia|aemia|oma|opathy|ectomy|otomy|ostomy|oscopy|plasty|gram|graphy|algia|pnea|uria|plegia|paresis|"
-    r"megaly|penia|cytosis|rrhea|rrhage|trophy|sclerosis|stenosis|philia|phobia|ology|ologist|iatric|iatry)s?\Z"
+    r"megaly|penia|cytosis|rrhea|rrhage|trophy|sclerosis|stenosis|philia|phobia|ology|ologist|iatric|iatry|bacter|coccus|bacillus|monas|plasma)s?\Z"
 )
 # What stands behind an eponym: "Murphy sign", "Wells' criteria", "the Glasgow coma scale".
 EPONYM_TAIL = re.compile(
-    r"(?:['’]s?|s['’])?(?:[ \-](?:coma|modified|risk|heart|pain|lymphoma|mini[ \-]?mental|body|performance|depression|anxiety|fall|sleepiness|"
-    r"memory|activity|severity|pneumonia|bleeding|motor|functional|stroke))?[ \-]{1,2}"
-    r"(?:disease|disorder|syndrome|sign|score|scale|criteria|criterion|test|manoeuvre|maneuver|reflex|index|classification|stag(?:e|ing)|grad(?:e|ing)|"
-    r"dementia|lymphoma|palsy|thyroiditis|phenomenon|triad|tetralogy|catheter|procedure|operation|fracture|contracture|node|cyst|"
-    r"ulcer|esoph?agus|oesophagus|hernia|anemia|sarcoma|tumou?r|granulomatosis|purpura|arteritis|encephalopathy|ataxia|chorea|"
-    r"diet|position|formula|equation|rule|level|curve|method|stain|culture|virus|bacillus|body|bodies|cell|cells|line|lines|"
-    r"coefficient|inventory|questionnaire|examination|exam|study|trial|guidelines?|protocol|nomogram|calculator|model|fever|"
-    r"pouch|patch|tube|drain|needle|forceps|retractor|clamp|splint|brace|walker|area|nerve|canal|foramen|ligament|tendon|gland|"
-    r"cycle|force|theorem|principle|paradox|reaction|pathway|loop|ring|zone|space|breathing|respirations?|pulse|murmur|phase|sinus|valve|shunt|block|pattern|point|response|law|effect|hypothesis|melanoma|neuroma|"
-    r"deformity|malformation|anomaly|regression|kappa|alpha|correlation|plots?|estimator|hazards?|survival|distribution|transform|filter|arthropathy|myopathy|neuropathy|nephropathy|retinopathy|dystrophy|atrophy|aphasia)(?:s|es)?(?![a-z])",
+    r"(?:['’]s?|s['’])?(?:[ \-](?:coma|modified|risk|exact|reflective|perivascular|white|rank|rank[ \-]sum|signed[ \-]rank|type|severity|"
+    r"cervical|heart|pain|lymphoma|mini[ \-]?mental|body|performance|depression|anxiety|fall|sleepiness|memory|"
+    r"activity|severity|pneumonia|bleeding|motor|functional|stroke))?[ \-]{1,2}"
+    rf"(?:{'|'.join(_DATA.joinpath('eponym_nouns.txt').read_text(encoding='utf-8').split())})(?:s|es)?(?![a-z])",
     re.IGNORECASE,
 )
 
@@ -40,6 +35,20 @@ _PHRASES = frozenset(
         "von willebrand",
         "jackson pratt",
         "mallory weiss",
+        "miller fisher",
+        "grey turner",
+        "ivor lewis",
+        "hunt hess",
+        "miller abbott",
+        "marcus gunn",
+        "graham steell",
+        "austin flint",
+        "argyll robertson",
+        "ramsay hunt",
+        "rocky mountain",
+        "st george",
+        "wong baker",
+        "mann whitney",
         "claude sonnet",
         "claude opus",
         "claude haiku",
@@ -77,6 +86,11 @@ def _lists() -> dict[str, frozenset[str]]:
 @cache
 def _eponyms() -> frozenset[str]:
     return frozenset((_DATA / "eponyms.txt").read_text(encoding="utf-8").split())
+
+
+@cache
+def _shared_eponyms() -> frozenset[str]:
+    return frozenset((_DATA / "shared_eponyms.txt").read_text(encoding="utf-8").split())
 
 
 @cache
@@ -122,7 +136,14 @@ def is_city(words: str) -> bool:
 
 
 def is_eponym(word: str) -> bool:
+    """Of a disease, a sign, a score or a device, and of few living people."""
     return _bare(word) in _eponyms()
+
+
+def may_be_eponym(word: str) -> bool:
+    """Of a disease or a device, though many people bear it: "Miller", "Cook"."""
+    plain = _unaccented(_bare(word))
+    return plain in _eponyms() or plain in _shared_eponyms()
 
 
 def is_heading(word: str) -> bool:
@@ -170,7 +191,7 @@ def name_within(text: str, start: int, end: int) -> tuple[int, int] | None:
             first = match.start()
         last = match.end()
         named = named or (len(word) > 1 and (is_name(word) or not is_common(word)))
-    if first is None or not named or text[first:last].lower() in _PHRASES:
+    if first is None or not named or is_phrase(text[first:last]):
         return None
     if last < end and text[last] == ".":
         last += 1 if text[last - 2 : last - 1] in " ." or last - first <= 2 else 0
@@ -191,6 +212,17 @@ def may_be_proper(text: str) -> bool:
     """Whether at least one word is more than a form's heading or an ordinary word."""
     found = [word for word in words_in(text) if len(word) > 1]
     return any(not is_heading(word) and (is_name(word) or is_city(word) or not is_common(word)) for word in found)
+
+
+def is_phrase(text: str) -> bool:
+    """A score, an operation or a product that reads like a person."""
+    return text.lower().replace("-", " ") in _PHRASES
+
+
+def _unaccented(word: str) -> str:
+    if word.isascii():
+        return word
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
 
 
 def _bare(word: str) -> str:

@@ -1,0 +1,106 @@
+"""What stands around a word that may be a person's name or the name of a disease, a score, a device, a book."""
+
+import re
+
+from services.inference.clients.presidio import words
+
+# What people do and diseases do not, and how patients are introduced.
+_PERSONAL_AFTER = re.compile(
+    r"""(?:['’]s)?,?[ ](?:
+        says?|said|denies|denied|reports|reported|states|stated|complains|complained|wants|wanted|asks|asked|told|tells|feels|felt|
+        lives|lived|works|worked|came|comes|went|goes|called|calls|phoned|rang|texted|arrived|agrees|agreed|declined|declines|
+        refuses|refused|thinks|thought|knows|likes|hates|needs|takes|took|drinks|smokes|fell|slept|ate|cried|walked|tolerated|
+        presents|presented|returned|returns|underwent|remains|recalls|admits|consented|signed|reviewed|examined|assisted|will|
+        (?:is|was)[ ](?:an?[ ])?(?:\d{1,3}\b|afebrile|alert|aware|stable|seen|admitted|discharged|here|worried|anxious|upset|happy|
+            concerned|due|on|doing|feeling|still|now|your|my|our|her|his|the)|
+        has[ ](?:a|an|had|been|no|not|type|stage|chronic)|
+        and[ ](?:her|his|their)\b|
+        (?:\(|\[)?\d{1,3}[ ]?(?:M\b|F\b|yo\b|y/o|y\.o|years?\b|yrs?\b|[mf]\b)|
+        \((?:she|he|they|mother|father|wife|husband|son|daughter|sister|brother|RN|MD)
+    )""",
+    re.VERBOSE,
+)
+_PERSONAL_BEFORE = re.compile(
+    r"""(?<![A-Za-z])(?:
+        dr|mr|mrs|ms|miss|mx|prof|doctor|nurse|patients?|pts?|client|sister|brother|daughter|son|wife|husband|mother|father|mum|mom|dad|
+        aunt|uncle|friend|neighbou?r|partner|carer|colleague|attending|resident|surgeon|paged|told|asked|saw|met|seeing|called|texted|
+        emailed|phoned|named|says|said|explained|dear|hi|hello|hey|thanks|regards|signed|
+        (?:spoke|spoken|speak|discussed|reviewed|met|meeting|talked|talk|consulted|session|appointment|appt|call|handover)[ ](?:with|w/|to|from|by)
+    )\.?[ ,:]{1,2}\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# "Fisher 4", "Schatzker V", "Brugada type 1", "Ann Arbor IIB"; not "Fisher 45F".
+_GRADED = re.compile(
+    r"(?:['’]s)?[ \-](?:(?i:type|grade|stage|class|score|level|part|zone)\b|(?:I{2,3}|I?V|VI{0,3}|I?X|I(?![.]))[AB]?(?![A-Za-z])|"
+    r"[<>≥≤=]|\d{1,3}(?:\.\d{1,2})?(?:[+/]\d)?(?:-?[a-d])?(?![\w:])(?! ?(?:yo|y/o|y\.|years?|yrs?|M\b|F\b|[mf]\b|[AaPp]\.?[Mm])))"
+)
+_ROMAN = re.compile(r" [IVX]{1,3}\Z")
+_JUDGED = re.compile(
+    r"(?:['’]s)?(?: (?:is|was|were|and|or|to be))?,? (?:positive|negative|equivocal|absent|present|normal|abnormal|intact|neg|pos|"
+    r"criteria|definition|consensus|versus|vs)(?![a-z])"
+)
+_PARTICLES = ("von", "van", "de", "der")
+_NEAR = 30
+_OBJECT = re.compile(
+    r" (?:the|an?|this|that|these|those|all|each|any|every|its|your|my|it|them|up|out|off|down|as|for|whether|if)(?![A-Za-z])"
+)
+
+
+def names_a_thing(text: str, start: int, end: int) -> bool:
+    """Whether the word or the pair with a hyphen is an eponym by what stands around it."""
+    found = words.words_in(text[start:end])
+    if words.is_phrase(text[start:end]):
+        return True
+    if _ROMAN.search(text, start, end) and not words.is_first_name(found[0]):
+        return len(found) == 2
+    if _GRADED.match(text, end) and len(found) == 1 and not words.is_first_name(found[0]):
+        return True
+    if len(found) > 1:
+        return _eponym_pair(text[start:end]) and not _is_personal(text, start, end)
+    if not words.may_be_eponym(found[0]):
+        return bool(_JUDGED.match(text, end)) and not words.is_first_name(found[0])
+    if _GRADED.match(text, end) or _JUDGED.match(text, end):
+        return True
+    if words.is_frequent_name(found[0]) or _is_personal(text, start, end):
+        return False
+    sure = words.is_eponym(found[0]) and not words.is_first_name(found[0])
+    return sure or _among_eponyms(text, start, end)
+
+
+def scores(text: str, start: int, end: int) -> bool:
+    """Whether a grade or a verdict follows: "Geneva 4", "Ottawa negative"."""
+    return bool(_GRADED.match(text, end) or _JUDGED.match(text, end))
+
+
+def is_order(text: str, start: int, end: int) -> bool:
+    """ "Bill the visit", "Mark the site": a verb at the beginning of a sentence."""
+    word = text[start:end]
+    begins = (
+        not text[max(0, start - 2) : start].strip(" ") or text[max(0, start - 2) : start].rstrip()[-1:] in ".!?:;\n-•"
+    )
+    return begins and words.is_common(word) and bool(_OBJECT.match(text, end))
+
+
+def _among_eponyms(text: str, start: int, end: int) -> bool:
+    """ "Fowler's; Sims; Lloyd-Davies": what many people are called is an eponym beside one that few are."""
+    around = words.words_in(text[max(0, start - _NEAR) : start]) + words.words_in(text[end : end + _NEAR])
+    return any(word[0].isupper() and words.is_eponym(word) for word in around)
+
+
+def _eponym_pair(value: str) -> bool:
+    """ "Birt-Hogg-Dube", "Von Hippel-Lindau": all eponyms, or one that nobody is called by and no first name."""
+    joined = value.rsplit(" ", 1)[-1]
+    if "-" not in joined or value.lower() not in (
+        joined.lower(),
+        *(f"{particle} {joined.lower()}" for particle in _PARTICLES),
+    ):
+        return False
+    found = words.words_in(joined)
+    return all(map(words.may_be_eponym, found)) or (
+        any(words.is_eponym(word) and not words.is_surname(word) for word in found)
+        and not any(map(words.is_first_name, found))
+    )
+
+
+def _is_personal(text: str, start: int, end: int) -> bool:
+    return bool(_PERSONAL_AFTER.match(text, end) or _PERSONAL_BEFORE.search(text, max(0, start - 24), start))
