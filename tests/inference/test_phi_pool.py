@@ -80,7 +80,10 @@ async def test_one_pool_scans_caches_recovers_and_stops(pool: PresidioPool):
         await job
     while not pool.ready:  # noqa: ASYNC110 - a refill has no event to wait for
         await asyncio.sleep(0.02)
-    os.kill(pool.process_ids[0], signal.SIGKILL)
+    (idle,) = pool.process_ids
+    os.kill(idle, signal.SIGKILL)
+    while Path(f"/proc/{idle}/fd/0").exists():
+        await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)
     assert await pool.detect(["Patient: Ann Other"], soon(), KEY) != [[]]
 
