@@ -4,7 +4,10 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+
+from services.inference.clients.presidio.finder import Finder
 
 Piece = tuple[str, int]  # characters of the view, and where the first of them comes from
 Step = Callable[[re.Match[str]], Iterator[Piece]]
@@ -180,11 +183,21 @@ def holds_quoted_printable(text: str) -> bool:
     return "=" in text and _QUOTED_SIGN.search(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Disguise:
     pattern: re.Pattern[str]
     step: Step
     marks: str = ""  # characters one of which is there when the pattern matches
+    weak: str = ""  # matches wherever the pattern does, and looks nowhere ahead
+
+    @property
+    def source(self) -> str:
+        """What the prefilter compiles."""
+        return self.weak or self.pattern.pattern
+
+    @cached_property
+    def finder(self) -> Finder:
+        return Finder(self.pattern)
 
 
 ENCODINGS = (
@@ -206,7 +219,7 @@ SPACING = (
     Disguise(_SPACED_LETTERS, _joined_letters),
     Disguise(_DOTTED_LETTERS, _joined_letters),
     Disguise(_SPOKEN_DIGITS, _digits_for_words),
-    Disguise(_CAMEL_CASED, _capitalised),
+    Disguise(_CAMEL_CASED, _capitalised, weak="(?-i:[a-z][A-Z])"),
     Disguise(_LEET_WORD, _letters_for_digits),
 )
 LINKS = (Disguise(_LINK, _link_text), *MARKUP)

@@ -19,6 +19,7 @@ from services.inference.clients.presidio.disguises import (
     Disguise,
     holds_quoted_printable,
 )
+from services.inference.clients.presidio.prefilter import Prefilter
 
 # Letters of other scripts that look like Latin ones; counted only in words that hold Latin letters too.
 _TWINS = dict(
@@ -53,7 +54,7 @@ class View:
                     break
             self._unmask_characters()
         self._unmask(MARKUP)
-        self._unmask(SPACING)
+        self._unmask_spacing()
 
     def back(self, start: int, end: int) -> tuple[int, int]:
         """Up to the next character that is visible: what was taken off behind the last one belongs to it."""
@@ -95,6 +96,15 @@ class View:
         self.text = "".join(pieces)
         self._offsets = [*offsets, before[len(text)]]
 
+    def _unmask_spacing(self) -> None:
+        """Few texts have any of it, and one look says so."""
+        before, likely = "", frozenset[int]()
+        for index, disguise in enumerate(SPACING):
+            if self.text is not before:
+                before, likely = self.text, frozenset(_spacing().candidates(self.text))
+            if index in likely:
+                self._apply(disguise)
+
     def _unmask(self, disguises: Sequence[Disguise]) -> bool:
         """Whether anything was changed."""
         before = self.text
@@ -104,7 +114,7 @@ class View:
         return self.text is not before
 
     def _apply(self, disguise: Disguise) -> None:
-        matches = list(disguise.pattern.finditer(self.text))
+        matches = list(disguise.finder.finditer(self.text))
         if not matches:
             return
         before = self._offsets or [*range(len(self.text)), self._end]
@@ -147,6 +157,11 @@ def _twin_positions(text: str) -> frozenset[int]:
         for index in range(word.start(), word.end())
         if text[index] in _TWINS
     )
+
+
+@cache
+def _spacing() -> Prefilter:
+    return Prefilter(SPACING)
 
 
 @cache

@@ -11,11 +11,11 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import hyperscan
 
 from services.inference.clients.presidio import compiled
-from services.inference.clients.presidio.table import Rule
 
 _GROUP = 15  # rules to a database: all in one compile twice as long and scan no faster
 _FOREIGN_RANGE = re.compile(r"[^\x00-\x7f]-[^\x00-\x7f]")
@@ -36,10 +36,22 @@ _CLASSES = {
 }
 
 
+class Sifted(Protocol):
+    """A rule or a disguise."""
+
+    @property
+    def pattern(self) -> re.Pattern[str]: ...
+
+    @property
+    def source(self) -> str:
+        """Matches wherever the pattern does, and looks nowhere ahead."""
+        ...
+
+
 class Prefilter:
     """Compiled once for many starts, in the folder `kept`; `candidates` is for one thread at a time."""
 
-    def __init__(self, rules: Sequence[Rule], kept: Path | None = None) -> None:
+    def __init__(self, rules: Sequence[Sifted], kept: Path | None = None) -> None:
         kept = kept or compiled.folder()
         self._databases = [_compiled(rules, first, kept) for first in range(0, len(rules), _GROUP)]
 
@@ -56,7 +68,7 @@ class Prefilter:
         return sorted(found)
 
 
-def _compiled(rules: Sequence[Rule], first: int, kept: Path) -> tuple[hyperscan.Database, hyperscan.Scratch]:
+def _compiled(rules: Sequence[Sifted], first: int, kept: Path) -> tuple[hyperscan.Database, hyperscan.Scratch]:
     group = rules[first : first + _GROUP]
     flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
     database = compiled.database(
