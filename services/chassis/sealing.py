@@ -27,6 +27,7 @@ _FORMAT = b"\x01"
 _HEADER = struct.Struct(">cI")
 _NONCE = 12
 _KEY_ID = 8
+_FIRST_KEY = 1
 # A key rotated by another replica is taken up after this many seconds at the latest.
 _NEWEST_FOR = 60.0
 
@@ -111,9 +112,11 @@ class Sealer:
         except InvalidTag:
             raise SealBroken(f"a value of {table} does not open") from None
 
-    async def derive(self, org_id: OrgId, purpose: str) -> bytes:
-        """32 secret bytes of the organization for one purpose. They change when the data key is rotated."""
+    async def derive(self, org_id: OrgId, purpose: str, *, lasting: bool = False) -> bytes:
+        """32 secret bytes of the organization for one purpose. They change when the data key is rotated, unless `lasting`."""
         key = await self._newest_key(org_id)
+        if lasting and key.version != _FIRST_KEY:
+            key = await self._key(org_id, _FIRST_KEY)
         return HKDF(SHA256(), 32, salt=None, info=b"hasp:" + purpose.encode()).derive(key.secret)
 
     async def rotate(self, org_id: OrgId) -> int:
@@ -134,8 +137,8 @@ class Sealer:
             if known is None or time.monotonic() >= known[1]:
                 version = await self._latest_version(org_id)
                 if version is None:
-                    await self._make(org_id, 1)
-                    version = 1
+                    await self._make(org_id, _FIRST_KEY)
+                    version = _FIRST_KEY
                 self._newest[org_id] = known = (version, time.monotonic() + _NEWEST_FOR)
                 _bound_to(self._newest, self._max_keys)
         return await self._key(org_id, known[0])

@@ -20,11 +20,11 @@ from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.inference.clients.compliance import Compliance
 from services.inference.clients.metering import SETTLE_TOPIC, Billing
-from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.presidio import PoolSettings, PresidioPool, TextScanner
 from services.inference.clients.upstream import Patience, Upstream
 from services.inference.config import MigrationSettings, Settings
 from services.inference.domain.catalogue import Catalogue
-from services.inference.domain.phi import Guard
+from services.inference.domain.phi import Guard, TextGuard
 from services.inference.servicer.registration import SERVICES, servicers
 from services.inference.usecases.inference import Ground, Inference, Watches
 
@@ -33,6 +33,7 @@ async def serve() -> None:
     settings = load(Settings)
     logs.configure("inference", settings.log_level)
     pool = PresidioPool(PoolSettings(workers=settings.phi_workers, tier=settings.phi_tier, load_seconds=180))
+    texts = TextScanner(pool)
     loading = asyncio.create_task(pool.start())  # the model, in a process of its own, beside all that follows
     db, clock = Database(settings.database_url.get_secret_value()), SystemClock()
     await db.open()
@@ -72,6 +73,7 @@ async def serve() -> None:
         agreements=agreements,
         provider=upstream,
         guard=Guard(detector=pool, documents=pool),
+        text_guard=TextGuard(texts, texts),
         phi_policy=pool.policy,
         phi_patience=settings.phi_timeout,
     )

@@ -25,7 +25,18 @@ from services.inference.domain.chat import (
     UsageEvent,
     UsageSummary,
 )
-from services.inference.domain.phi import RedactedTexts, Redaction, Span
+from services.inference.domain.phi import (
+    Hash,
+    Keep,
+    Mask,
+    Operator,
+    Placeholder,
+    Redact,
+    RedactedTexts,
+    Redaction,
+    Replace,
+    Span,
+)
 from services.inference.domain.settings import Settings
 from services.inference.usecases.records import OpenedRecord
 
@@ -227,11 +238,30 @@ def spans(found: Iterable[Span]) -> phi_pb.PhiSpans:
     )
 
 
+def operator(asked: phi_pb.Operator) -> Operator:
+    match asked.WhichOneof("kind"):
+        case "replace":
+            return Replace(asked.replace.new_value)
+        case "redact":
+            return Redact()
+        case "mask":
+            how = asked.mask
+            count = how.chars_to_mask if how.HasField("chars_to_mask") else None
+            return Mask(how.masking_char or "*", count, how.from_end)
+        case "hash":
+            return Hash()
+        case "keep":
+            return Keep()
+        case _:
+            return Placeholder()
+
+
 def redacted(batch: RedactedTexts) -> phi_pb.RedactResponse:
     return phi_pb.RedactResponse(
         texts=batch.texts,
         placeholders=batch.map.by_placeholder(),
         results=[phi_pb.PhiSpans(spans=map(_replaced, redactions)) for redactions in batch.redactions],
+        restorable=batch.restorable,
     )
 
 
@@ -245,6 +275,7 @@ def _replaced(redaction: Redaction) -> phi_pb.PhiSpan:
         recognizer=redaction.recognizer,
         category=redaction.category,
         placeholder=redaction.placeholder,
+        operator=redaction.operator,
     )
 
 

@@ -87,6 +87,18 @@ async def test_older_values_open_after_a_rotation(db: Database, kek_file: Path) 
         await sealer.open(ACME, table="records", row="1", sealed=claiming_the_older_key)
 
 
+async def test_what_lasts_is_derived_alike_after_a_rotation(db: Database, kek_file: Path) -> None:
+    sealer = Sealer(db, FileKek(kek_file))
+    lasting = await sealer.derive(ACME, "hashes", lasting=True)
+    passing = await sealer.derive(ACME, "cache")
+    await sealer.rotate(ACME)
+    for each in (sealer, Sealer(db, FileKek(kek_file))):
+        assert await each.derive(ACME, "hashes", lasting=True) == lasting
+        assert await each.derive(ACME, "cache") != passing
+        assert await each.derive(MALLORY, "hashes", lasting=True) != lasting
+    assert await sealer.derive(ACME, "cache", lasting=True) != lasting
+
+
 async def test_the_key_encryption_key_can_be_changed(db: Database, tmp_path: Path) -> None:
     first = _key()
     kek_file = _write(tmp_path / "kek", first)

@@ -45,7 +45,8 @@ from services.inference.clients.metering import Decision, Wanted
 from services.inference.clients.upstream import Patience, Upstream
 from services.inference.domain.catalogue import Catalogue
 from services.inference.domain.errors import BaaRequired
-from services.inference.domain.phi import Guard, PhiGuardUnavailable, Span
+from services.inference.domain.phi import Guard, Operators, PhiGuardUnavailable, Span, TextGuard
+from services.inference.domain.phi.operators import Value
 from services.inference.servicer.registration import SERVICES, servicers
 from services.inference.usecases.inference import Ground, Inference, Watches
 from tests.fakes import ALL_SCOPES, Tokens
@@ -75,6 +76,11 @@ class Scanner:
 
     async def read_pdf(self, data: bytes, deadline: float) -> str | None:
         return None
+
+    async def anonymize(
+        self, values: Sequence[Value], operators: Operators, *, salt: bytes, deadline: float
+    ) -> list[str]:
+        raise PhiGuardUnavailable  # Presidio's to do: tests put its pool in this place
 
 
 class Credits:
@@ -368,6 +374,7 @@ class Replica:
             agreements=agreements,
             provider=self._upstream,
             guard=Guard(detector=scanner, documents=scanner),
+            text_guard=TextGuard(scanner, scanner),
             phi_policy="0 twin",
             phi_patience=2.0,
         )

@@ -6,27 +6,30 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 
-from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.presidio import PoolSettings, PresidioPool, TextScanner
+from services.inference.clients.presidio.line import Lane, Line
 from services.inference.domain.phi import PhiGuardSaturated, PhiGuardUnavailable
 
 KEY = b"k" * 32
 CALLERS = 200
 WAITING = 48
+TEXTS = 20
 NOTE = "Patient: John Smith, MRN: 4827193, seen in Denver by Dr. Ada Marsh on 01/02/2024. "
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[PresidioPool]:
-    started = PresidioPool(PoolSettings(workers=1, waiting_scans=WAITING))
+    started = PresidioPool(PoolSettings(workers=1, waiting_scans=WAITING, waiting_texts=TEXTS))
     await started.start()
     yield started
     await started.stop()
 
 
-async def one(pool: PresidioPool, text: str, seconds: float) -> tuple[str, float]:
+async def one(pool: PresidioPool | TextScanner, text: str, seconds: float) -> tuple[str, float]:
     """What became of one caller, and after how long."""
     began = time.monotonic()
     try:
@@ -101,3 +104,42 @@ async def test_callers_that_go_away_leave_no_debt(pool: PresidioPool):
     await asyncio.gather(*jobs, return_exceptions=True)
     again = await asyncio.gather(*(one(pool, note(1000 + number), 20.0) for number in range(WAITING)))
     assert Counter(outcome for outcome, _ in again) == {"scanned": WAITING}
+
+
+async def test_a_flood_of_texts_has_its_places_and_requests_to_the_model_go_first(pool: PresidioPool):
+    """One caller of PhiService with many texts: /v1/messages is neither refused nor kept waiting behind them."""
+    done: list[str] = []
+
+    async def scan(scanner: PresidioPool | TextScanner, whose: str, number: int) -> str:
+        outcome, _ = await one(scanner, note(number, 20), 60.0)
+        done.append(whose)
+        return outcome
+
+    os.kill(pool.process_ids[0], signal.SIGSTOP)
+    texts = TextScanner(pool)
+    flood = [asyncio.ensure_future(scan(texts, "text", number)) for number in range(CALLERS)]
+    await asyncio.sleep(0.2)
+    assert done == ["text"] * (CALLERS - TEXTS)  # refused at once
+    done.clear()
+    requests = [asyncio.ensure_future(scan(pool, "request", 1000 + number)) for number in range(WAITING - TEXTS)]
+    await asyncio.sleep(0.2)
+    assert done == []
+    os.kill(pool.process_ids[0], signal.SIGCONT)
+    assert Counter(await asyncio.gather(*requests)) == {"scanned": WAITING - TEXTS}
+    # the one text that was in the worker's hands already, and what it ends at the same moment as the last request
+    assert done.count("text") <= 2
+    outcomes = Counter(await asyncio.gather(*flood))
+    assert outcomes == {"scanned": TEXTS, "saturated": CALLERS - TEXTS}
+
+
+async def test_a_worker_is_not_lost_with_who_waited_for_it():
+    line, worker = Line(), cast("Any", object())
+    waiting = [asyncio.ensure_future(line.get(lane)) for lane in (Lane.TEXTS, Lane.MODEL, Lane.MODEL)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()  # while it waits
+    await asyncio.sleep(0)
+    line.put(worker)  # handed to the second of its lane …
+    waiting[2].cancel()  # … which goes away before it takes it
+    assert await waiting[0] is worker
+    line.put(worker)
+    assert await line.get(Lane.TEXTS) is worker

@@ -21,7 +21,7 @@ from hasp.inference.v1.phi_service_pb2 import (
 from hasp.inference.v1.phi_service_pb2_grpc import PhiServiceStub
 
 from services.chassis.access import Principal
-from services.inference.clients.presidio import PoolSettings, PresidioPool
+from services.inference.clients.presidio import PoolSettings, PresidioPool, TextScanner
 from services.inference.domain.phi import PhiGuardSaturated, Span
 from services.inference.servicer import phi as servicer
 from tests.inference.conftest import Failure, House, Refused, person
@@ -61,7 +61,8 @@ def said(text: str, spans: Sequence[PhiSpan]) -> list[tuple[str, str, str]]:
 async def pool(house: House) -> AsyncIterator[PresidioPool]:
     started = PresidioPool(PoolSettings(workers=1, waiting_scans=4, load_seconds=110))
     await started.start()
-    house.scanner.detect = started.detect
+    texts = TextScanner(started)
+    house.scanner.detect, house.scanner.anonymize = texts.detect, texts.anonymize
     yield started
     await started.stop()
 
@@ -113,7 +114,7 @@ async def test_the_example_in_the_docstring_runs(house: House, pool: PresidioPoo
     known: dict[str, Any] = vars(phi_service_pb2) | {"PhiServiceStub": PhiServiceStub}
     exec(f"async def example(channel, key):\n{example}", known)
     await known["example"](house.channel, house.token_of(alice))
-    assert example.count("assert") == 3
+    assert example.count("assert") == 4
 
 
 async def test_a_stream_answers_in_order(house: House, pool: PresidioPool, alice: Principal) -> None:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference.domain.phi import Guard, PlaceholderMap, RestoredTooLong, masking, restore_texts
+from services.inference.domain.phi import (
+    Operators,
+    PlaceholderMap,
+    RedactedTexts,
+    RestoredTooLong,
+    TextGuard,
+    masking,
+    restore_texts,
+)
+from services.inference.domain.phi.operators import Value
 from services.inference.usecases.in_order import in_order
 from services.inference.usecases.pump import Stop, Stopped
 from tests.inference.phi_fakes import PatternDetector
@@ -18,13 +27,24 @@ KEY = b"k" * 32
 MANY = 1 << 20
 
 
-def guard() -> Guard:
-    detector = PatternDetector()
-    return Guard(detector, detector)
+async def redact(texts: Sequence[str], patience: float = 5) -> RedactedTexts:
+    deadline = time.monotonic() + patience
+    return await guard().redact(texts, Operators(), org_key=KEY, salt=KEY, deadline=deadline, most=MANY)
+
+
+def guard() -> TextGuard:
+    return TextGuard(PatternDetector(), NoAnonymizer())
+
+
+class NoAnonymizer:
+    async def anonymize(
+        self, values: Sequence[Value], operators: Operators, *, salt: bytes, deadline: float
+    ) -> list[str]:
+        raise AssertionError("no operator was given")
 
 
 async def scan(texts: Sequence[str]) -> list[list[tuple[str, str]]]:
-    found = await guard().scan_texts(texts, org_key=KEY, deadline=time.monotonic() + 5)
+    found = await guard().scan(texts, org_key=KEY, deadline=time.monotonic() + 5)
     return [[(s.entity_type, t[s.start : s.end]) for s in spans] for t, spans in zip(texts, found, strict=True)]
 
 
@@ -62,7 +82,7 @@ def test_a_span_in_json_covers_the_value_however_it_is_escaped(parts: list[str],
 
 async def test_placeholders_are_numbered_over_the_batch_and_avoid_what_looks_like_them() -> None:
     texts = ["John Smith", "Jane Smith met JOHN SMITH, John Smith.", '{"mrn": 4827193, "by": "Jane Smith"}']
-    done = await guard().redact_texts(texts, org_key=KEY, deadline=time.monotonic() + 5)
+    done = await redact(texts)
     assert done.texts == [
         "[PERSON_1]",
         "[PERSON_2] met JOHN SMITH, [PERSON_1].",
@@ -79,14 +99,14 @@ async def test_placeholders_are_numbered_over_the_batch_and_avoid_what_looks_lik
         [("[MRN_1]", (8, 15), "H"), ("[PERSON_2]", (24, 34), "A")],
     ]
     taken = ["Whoever [PERSON_1] is, he is not John Smith.", "person_A1, PERSON_A7"]
-    done = await guard().redact_texts(taken, org_key=KEY, deadline=time.monotonic() + 5)
+    done = await redact(taken)
     assert done.texts == ["Whoever [PERSON_1] is, he is not [PERSON_B1].", "person_A1, PERSON_A7"]
     assert await restore_texts(done.texts, done.map.by_placeholder(), most=MANY) == (taken, 1)
 
 
 async def test_what_was_redacted_comes_back_and_json_stays_json() -> None:
     texts = ["I saw John Smith.", '{"by": "Ana \\"Bo\\" Li", "ssn": "536-22-8812", "mrn": 4827193}', "{not json} Zylo"]
-    done = await guard().redact_texts(texts, org_key=KEY, deadline=time.monotonic() + 5)
+    done = await redact(texts)
     assert all(value not in "".join(done.texts) for value in ("John", "Ana", "536", "4827193", "Zylo"))
     restored, count = await restore_texts(done.texts, done.map.by_placeholder(), most=MANY)
     assert (restored[0], restored[2], count) == (texts[0], texts[2], 5)
@@ -156,7 +176,7 @@ async def test_a_batch_costs_what_it_is_long() -> None:
 
     async def cost(count: int) -> float:
         texts, began = names(count), time.process_time()
-        done = await guard().redact_texts(texts, org_key=KEY, deadline=time.monotonic() + 60)
+        done = await redact(texts, 60)
         assert sum(map(len, done.redactions)) > count
         return time.process_time() - began
 

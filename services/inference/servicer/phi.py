@@ -10,6 +10,10 @@
     answer = RestoreRequest(texts=["[PERSON_1] is well."], placeholders=masked.placeholders)  # the map is PHI: keep it sealed
     assert (await phi.Restore(answer, **mine)).texts[0] == "Maria Lopez is well."
 
+    ways = {"US_SSN": Operator(mask=Operator.Mask(chars_to_mask=7)), "DEFAULT": Operator(hash=Operator.Hash())}
+    hashed = await phi.Redact(RedactRequest(texts=["SSN 536-22-8812, MRN 4827193."], operators=ways), **mine)
+    assert hashed.texts[0].startswith("SSN *******8812, MRN ") and not hashed.restorable
+
     stream = phi.ScanStream(**mine)
     await stream.write(ScanStreamRequest(text="Call (415) 555-0123."))
     (span,) = (await stream.read()).spans
@@ -49,7 +53,8 @@ class PhiServicer(PhiServiceServicer):
         return ScanResponse(results=[wire.spans(spans) for spans in found])
 
     async def Redact(self, request: RedactRequest, context: grpc.aio.ServicerContext) -> RedactResponse:
-        return wire.redacted(await self._phi.redact(call(), caller(), request.texts))
+        operators = {name: wire.operator(asked) for name, asked in request.operators.items()}
+        return wire.redacted(await self._phi.redact(call(), caller(), request.texts, operators))
 
     async def Restore(self, request: RestoreRequest, context: grpc.aio.ServicerContext) -> RestoreResponse:
         texts, restored_count = await self._phi.restore(request.texts, request.placeholders)

@@ -57,6 +57,10 @@ class Engine:
         """Keys the guard's memory of what it scanned."""
         return await self.sealer.derive(principal.org_id, "phi-cache")
 
+    async def hash_salt(self, principal: Principal) -> bytes:
+        """Of the hashes that stand in the place of values: for good, so that they can be compared across calls."""
+        return await self.sealer.derive(principal.org_id, "phi-hash", lasting=True)
+
     def policy(self, settings: Settings) -> phi.Policy:
         return phi.Policy(mode=settings.phi_mode, image_policy=settings.image_policy, restore=settings.phi_restore)
 

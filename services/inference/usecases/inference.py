@@ -45,6 +45,7 @@ class Ground:
     agreements: Agreements
     provider: Provider
     guard: phi.Guard
+    text_guard: phi.TextGuard
     phi_policy: str
     phi_patience: float = 5.0
 
@@ -88,5 +89,5 @@ class Inference:
         )
         replays = Replays(g.db, self.idempotency, g.sealer)
         self.messages = Messages(engine, replays)
-        self.phi = Phi(engine)
+        self.phi = Phi(engine, g.text_guard)
         self.chat = Chat(engine, Conversations(g.db, g.sealer), replays)

@@ -20,14 +20,17 @@ MOST_TO_RESTORE = 4 << 20
 """Bytes of UTF-8 in one request."""
 MOST_RESTORED = 4 << 20
 """Characters of values in one answer."""
+MOST_PUT_IN = 4 << 20
+"""Characters in the place of values in one answer, placeholders apart."""
 _AHEAD = 4
 """Texts of one stream under way at once: it cannot fill the scanner's queue by itself."""
 _STOPPING = "stopping"
 
 
 class Phi:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, guard: phi.TextGuard) -> None:
         self._engine = engine
+        self._guard = guard
         self._streams: set[Stop] = set()
 
     async def scan(self, call: Call, principal: Principal, texts: Sequence[str]) -> list[list[phi.Span]]:
@@ -35,14 +38,22 @@ class Phi:
         _check_size(texts, "texts", MOST_TO_SCAN)
         org_key = await self._engine.org_key(principal)
         with _closed(call):
-            return await self._engine.guard.scan_texts(texts, org_key=org_key, deadline=self._deadline(call))
+            return await self._guard.scan(texts, org_key=org_key, deadline=self._deadline(call))
 
-    async def redact(self, call: Call, principal: Principal, texts: Sequence[str]) -> phi.RedactedTexts:
+    async def redact(
+        self, call: Call, principal: Principal, texts: Sequence[str], by_type: Mapping[str, phi.Operator]
+    ) -> phi.RedactedTexts:
         """Raises as `scan` does."""
+        try:
+            operators = phi.Operators(by_type)
+        except phi.UnknownEntityType:
+            raise ValidationFailed("operators: neither an entity type nor DEFAULT.", param="operators") from None
         _check_size(texts, "texts", MOST_TO_SCAN)
-        org_key = await self._engine.org_key(principal)
+        org_key, salt = await self._engine.org_key(principal), await self._engine.hash_salt(principal)
         with _closed(call):
-            return await self._engine.guard.redact_texts(texts, org_key=org_key, deadline=self._deadline(call))
+            return await self._guard.redact(
+                texts, operators, org_key=org_key, salt=salt, deadline=self._deadline(call), most=MOST_PUT_IN
+            )
 
     async def restore(self, texts: Sequence[str], placeholders: Mapping[str, str]) -> tuple[list[str], int]:
         """The texts and how many placeholders were restored. The organization's `phi_restore` is about models' answers, not about this."""
@@ -70,7 +81,8 @@ class Phi:
                 async def scan(text: str) -> list[phi.Span]:
                     _check_size([text], "text", MOST_TO_SCAN)
                     with _closed(call):
-                        (spans,) = await engine.guard.scan_texts([text], org_key=org_key, deadline=self._deadline(call))
+                        deadline = self._deadline(call)
+                        (spans,) = await self._guard.scan([text], org_key=org_key, deadline=deadline)
                     return spans
 
                 async with aclosing(in_order(texts, scan, at_once=_AHEAD, stop=stop)) as answers:  # pyright: ignore[reportArgumentType]
@@ -98,6 +110,8 @@ def _closed(call: Call) -> Iterator[None]:
         yield
     except phi.PhiTooComplex as refusal:
         raise ValidationFailed("Nested more deeply than can be scanned.", param=refusal.path) from None
+    except phi.RedactedTooLong:
+        raise _too_large("operators", MOST_PUT_IN) from None
     except phi.PhiGuardUnavailable:
         raise PhiGuardUnavailable from None
     except Exception as failure:

@@ -7,7 +7,7 @@ from services.inference.domain.phi.spans import Span
 
 HEAD = struct.Struct("!IB")
 DEADLINE = struct.Struct("!d")  # in front of a PDF, on the monotonic clock that all processes share
-DETECT, PDF, FAILED, READY, FORK = 1, 2, 3, 4, 5
+DETECT, PDF, FAILED, READY, FORK, ANONYMIZE = 1, 2, 3, 4, 5, 6
 WireSpan = tuple[int, int, str, float, str]
 
 

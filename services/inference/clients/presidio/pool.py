@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any
 
 import orjson
 
-from services.inference.clients.presidio import frames
+from services.inference.clients.presidio import anonymizing, frames
 from services.inference.clients.presidio.cache import BlockCache
 from services.inference.clients.presidio.jobs import cut_to_jobs
+from services.inference.clients.presidio.line import Lane, Line
 from services.inference.clients.presidio.processes import Nursery, Worker
 from services.inference.clients.presidio.versions import MODEL_VERSION, Tier, policy
+from services.inference.domain.phi.operators import Operators, Value
 from services.inference.domain.phi.refusals import PhiGuardSaturated, PhiGuardUnavailable
 from services.inference.domain.phi.spans import Span, merge
 
@@ -30,6 +33,7 @@ class PoolSettings:
     workers: int = 0
     tier: Tier = Tier.STANDARD
     waiting_scans: int = 64  # scans that may be under way or waiting; the next one is refused
+    waiting_texts: int = 32  # of them PhiService's: it leaves the others to requests to the model
     job_characters: int = 6_000  # blocks are cut and joined to jobs of about this size
     load_seconds: float = 60.0
     cached_blocks_per_org: int = 4_096
@@ -37,7 +41,7 @@ class PoolSettings:
 
 
 class PresidioPool:
-    """The `Detector` and `DocumentReader` of the guard. Whatever goes wrong is PhiGuardUnavailable."""
+    """The `Detector`, `DocumentReader` and `Anonymizer` of the guard. Whatever goes wrong is PhiGuardUnavailable."""
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
@@ -47,10 +51,10 @@ class PresidioPool:
             per_org=settings.cached_blocks_per_org,
             total=settings.cached_blocks,
         )
-        self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
+        self._line = Line()
         self._workers: set[Worker] = set()
         self._nursery: Nursery | None = None
-        self._scans = 0
+        self._scans: Counter[Lane] = Counter()
         self._stopped = True
         self._background: set[asyncio.Task[Any]] = set()
         # When all workers die at once, one of those who notice loads the model again, not each.
@@ -89,22 +93,35 @@ class PresidioPool:
         if self._nursery:
             self._nursery.kill()
 
-    async def detect(self, blocks: Sequence[str], deadline: float, org_key: bytes) -> list[list[Span]]:
+    async def detect(
+        self, blocks: Sequence[str], deadline: float, org_key: bytes, lane: Lane = Lane.MODEL
+    ) -> list[list[Span]]:
         """See `Detector`."""
         keys = [self._cache.key(org_key, block) for block in blocks]
         found = {key: self._cache.get(org_key, key) for key in keys}
         fresh = {key: block for key, block in zip(keys, blocks, strict=True) if found[key] is None}
-        for key, spans in (await self._scan(fresh, deadline)).items():
+        for key, spans in (await self._scan(fresh, deadline, lane)).items():
             found[key] = tuple(spans)
             self._cache.put(org_key, key, tuple(spans))
         return [list(found[key] or ()) for key in keys]
 
     async def read_pdf(self, data: bytes, deadline: float) -> str | None:
         """See `DocumentReader`."""
-        async with self._turn():
-            return orjson.loads(await self._run(frames.PDF, frames.DEADLINE.pack(deadline) + data, deadline))
+        async with self._turn(Lane.MODEL):
+            payload = frames.DEADLINE.pack(deadline) + data
+            return orjson.loads(await self._run(frames.PDF, payload, deadline, Lane.MODEL))
 
-    async def _scan(self, blocks: dict[bytes, str], deadline: float) -> dict[bytes, list[Span]]:
+    async def anonymize(
+        self, values: Sequence[Value], operators: Operators, *, salt: bytes, deadline: float
+    ) -> list[str]:
+        """See `Anonymizer`."""
+        masked: list[str] = []
+        async with self._turn(Lane.TEXTS):
+            for payload in anonymizing.jobs(values, operators, salt, self._settings.job_characters):
+                masked += orjson.loads(await self._run(frames.ANONYMIZE, payload, deadline, Lane.TEXTS))
+        return masked
+
+    async def _scan(self, blocks: dict[bytes, str], deadline: float, lane: Lane) -> dict[bytes, list[Span]]:
         if not blocks:
             return {}
         found: dict[bytes, list[Span]] = {key: [] for key in blocks}
@@ -112,12 +129,12 @@ class PresidioPool:
 
         async def work() -> None:
             for job in jobs:
-                answer = await self._run(frames.DETECT, _payload([piece.text for piece in job]), deadline)
+                answer = await self._run(frames.DETECT, _payload([piece.text for piece in job]), deadline, lane)
                 for piece, spans in zip(job, orjson.loads(answer), strict=True):
                     found[piece.key] += piece.in_block(spans)
 
         # No request waits for more workers than there are: a long one must not shut out the short ones.
-        async with self._turn():
+        async with self._turn(lane):
             tasks = [asyncio.ensure_future(work()) for _ in range(self._size)]
             try:
                 await asyncio.gather(*tasks)
@@ -127,29 +144,30 @@ class PresidioPool:
         return {key: merge(spans) for key, spans in found.items()}
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, lane: Lane) -> AsyncIterator[None]:
         if self._stopped:
             raise PhiGuardUnavailable("the scanner is not running")
-        if self._scans >= self._settings.waiting_scans:
+        full = self._scans.total() >= self._settings.waiting_scans
+        if full or (lane is Lane.TEXTS and self._scans[lane] >= self._settings.waiting_texts):
             raise PhiGuardSaturated("too many scans are waiting")
-        self._scans += 1
+        self._scans[lane] += 1
         try:
             yield
         finally:
-            self._scans -= 1
+            self._scans[lane] -= 1
 
-    async def _run(self, kind: int, payload: bytes, deadline: float) -> bytes:
+    async def _run(self, kind: int, payload: bytes, deadline: float, lane: Lane) -> bytes:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                worker = await self._idle_worker()
+                worker = await self._idle_worker(lane)
         except TimeoutError as error:
             raise PhiGuardUnavailable("no worker became free in time") from error
         # The worker finishes even when the caller has gone: its answer must be read before the next question.
         return await asyncio.shield(self._in_background(self._ask(worker, kind, payload, deadline)))
 
-    async def _idle_worker(self) -> Worker:
+    async def _idle_worker(self, lane: Lane) -> Worker:
         while True:
-            worker = await self._idle.get()
+            worker = await self._line.get(lane)
             if worker.gone:
                 self._replace(worker)
             elif worker in self._workers:
@@ -160,7 +178,7 @@ class PresidioPool:
             async with asyncio.timeout(deadline - time.monotonic()):
                 answer = await worker.ask(kind, payload)
         except PhiGuardUnavailable:
-            self._idle.put_nowait(worker)
+            self._line.put(worker)
             raise
         except (TimeoutError, OSError, EOFError) as error:
             self._replace(worker)
@@ -170,7 +188,7 @@ class PresidioPool:
         except asyncio.CancelledError:
             self._dismiss(worker)
             raise
-        self._idle.put_nowait(worker)
+        self._line.put(worker)
         return answer
 
     def _dismiss(self, worker: Worker) -> None:
@@ -190,7 +208,7 @@ class PresidioPool:
         except (OSError, EOFError) as error:
             raise PhiGuardUnavailable("the scanner's first process has died") from error
         self._workers.add(worker)
-        self._idle.put_nowait(worker)
+        self._line.put(worker)
 
     async def _refill(self) -> None:
         """Back to full strength; with a new first process when the old one has died."""
@@ -213,6 +231,18 @@ class PresidioPool:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+class TextScanner:
+    """The pool as PhiService may use it: with fewer places in the queue, and behind requests to the model."""
+
+    def __init__(self, pool: PresidioPool) -> None:
+        self._pool = pool
+        self.anonymize = pool.anonymize
+
+    async def detect(self, blocks: Sequence[str], deadline: float, org_key: bytes) -> list[list[Span]]:
+        """See `Detector`."""
+        return await self._pool.detect(blocks, deadline, org_key, Lane.TEXTS)
 
 
 def _payload(texts: list[str]) -> bytes:

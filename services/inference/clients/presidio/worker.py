@@ -13,17 +13,25 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 
 import orjson
+from presidio_anonymizer import AnonymizerEngine
 
 from services.inference.clients.presidio import engine as presidio
-from services.inference.clients.presidio import frames, pdf
+from services.inference.clients.presidio import frames, operators, pdf
 from services.inference.clients.presidio.versions import Tier
 
 _PR_SET_PDEATHSIG = 1
 _MOST_MEMORY = 3 << 30
 _SHARE_OF_A_DOCUMENT = 0.5  # of the time that is left: its text has to be scanned too
 _WARM_UP = "Patient: Ada Lovelace, MRN 4827193, seen in London at St. Mary's Hospital on May 3, 2024."
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    analyzer: presidio.AnalyzerEngine
+    anonymizer: AnonymizerEngine
 
 
 def main() -> None:
@@ -35,6 +43,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     engine = presidio.build(Tier(sys.argv[3]))
     presidio.detect(engine, _WARM_UP)
+    tools = _Tools(engine, AnonymizerEngine())
     gc.collect()
     gc.freeze()
     control.sendall(frames.pack(frames.READY, b""))
@@ -47,30 +56,32 @@ def main() -> None:
         if child == 0:
             control.close()
             _die_with_parent(own_id)
-            _serve(engine, socket.socket(fileno=descriptors[0]))
+            _serve(tools, socket.socket(fileno=descriptors[0]))
             os._exit(0)
         os.close(descriptors[0])
         control.sendall(frames.pack(frames.FORK, str(child).encode()))
 
 
-def _serve(engine: presidio.AnalyzerEngine, connection: socket.socket) -> None:
+def _serve(tools: _Tools, connection: socket.socket) -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     while (frame := frames.receive(connection)) is not None:
         kind, payload = frame
         try:
-            answer = _answer(engine, kind, payload)
+            answer = _answer(tools, kind, payload)
         except Exception as error:  # noqa: BLE001 - told to the service by its type alone: its text may hold PHI
             kind, answer = frames.FAILED, type(error).__name__.encode()
         connection.sendall(frames.pack(kind, answer))
 
 
-def _answer(engine: presidio.AnalyzerEngine, kind: int, payload: bytes) -> bytes:
+def _answer(tools: _Tools, kind: int, payload: bytes) -> bytes:
     if kind == frames.PDF:
         (deadline,) = frames.DEADLINE.unpack_from(payload)
         seconds = (deadline - time.monotonic()) * _SHARE_OF_A_DOCUMENT
         return orjson.dumps(pdf.text_of(payload[frames.DEADLINE.size :], seconds))
-    found = (presidio.detect(engine, block) for block in orjson.loads(payload))
+    if kind == frames.ANONYMIZE:
+        return operators.answer(tools.anonymizer, payload)
+    found = (presidio.detect(tools.analyzer, block) for block in orjson.loads(payload))
     return orjson.dumps([[frames.to_wire(span) for span in spans] for spans in found])
 
 

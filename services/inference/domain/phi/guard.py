@@ -3,24 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from services.inference.domain.phi.citations import Cited
+from services.inference.domain.phi.detection import Detector, detected, fill
 from services.inference.domain.phi.documents import DocumentReader, read_documents
 from services.inference.domain.phi.leaves import Leaves
 from services.inference.domain.phi.masking import Redaction, mask, settle
 from services.inference.domain.phi.messages import RequestWalk
 from services.inference.domain.phi.placeholders import PlaceholderMap
 from services.inference.domain.phi.refusals import PhiBlocked, PhiInToolSchema
-from services.inference.domain.phi.spans import Span
-from services.inference.domain.phi.texts import Batch, RedactedTexts
 from services.inference.domain.phi.tools import ToolText
-
-
-class Detector(Protocol):
-    async def detect(self, blocks: Sequence[str], deadline: float, org_key: bytes) -> list[list[Span]]:
-        """The detections in each block. `deadline` is on `time.monotonic()`; raises PhiGuardUnavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +122,10 @@ class Guard:
         ]
         return ScannedChat(known, new, [], request.get("system"), messages)
 
-    async def scan_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> list[list[Span]]:
-        """What is in each text by itself, in its own offsets."""
-        batch = Batch(texts)
-        await self._fill(batch.leaves, org_key, deadline)
-        return batch.spans()
-
-    async def redact_texts(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> RedactedTexts:
-        """Masked copies, numbered over all of them. What was found in one text is masked in the later ones too."""
-        batch, placeholders = Batch(texts), PlaceholderMap()
-        redactions = await self._mask(batch.leaves, placeholders, Policy(), org_key, deadline)
-        return RedactedTexts(placeholders, batch.masked, batch.by_text(redactions))
-
     async def check_tools(self, tools: list[dict[str, Any]] | None, *, org_key: bytes, deadline: float) -> None:
         """Raises PhiInToolSchema for the first tool with a detection in its name, description or schema."""
         texts = [ToolText(tool, f"tools[{index}]") for index, tool in enumerate(tools or ())]
-        found = await self._detect([text.text for text in texts], deadline, org_key)
+        found = await detected([text.text for text in texts], self._detector, org_key, deadline)
         for index, (text, spans) in enumerate(zip(texts, found, strict=True)):
             if entity_types := text.hits(spans):
                 raise PhiInToolSchema(f"tools[{index}]", entity_types)
@@ -152,7 +133,7 @@ class Guard:
     async def _mask(
         self, leaves: Leaves, placeholders: PlaceholderMap, policy: Policy, org_key: bytes, deadline: float
     ) -> list[Redaction]:
-        await self._fill(leaves, org_key, deadline)
+        await fill(leaves, self._detector, org_key, deadline)
         refused = [leaf for leaf in leaves.all if (policy.mode == "block" or leaf.write is None) and settle(leaf)]
         if refused:
             counts = Counter(span.entity_type for leaf in refused for span in settle(leaf))
@@ -162,16 +143,6 @@ class Guard:
         redactions = mask(leaves.all, placeholders)
         leaves.finish()
         return redactions
-
-    async def _fill(self, leaves: Leaves, org_key: bytes, deadline: float) -> None:
-        found = await self._detect([block.text for block in leaves.blocks], deadline, org_key)
-        for block, spans in zip(leaves.blocks, found, strict=True):
-            block.give_back(spans)
-
-    async def _detect(self, blocks: list[str], deadline: float, org_key: bytes) -> list[list[Span]]:
-        if not blocks:
-            return []
-        return await self._detector.detect(blocks, deadline, org_key)
 
 
 def _copy(value: Any) -> Any:

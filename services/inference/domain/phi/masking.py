@@ -1,22 +1,28 @@
 """Detections into placeholders, leaf by leaf in the order of the request."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from services.inference.domain.phi.entities import BY_NAME
 from services.inference.domain.phi.leaves import Leaf
+from services.inference.domain.phi.operators import Operators, Placeholder, Value
 from services.inference.domain.phi.placeholders import PLACEHOLDER_SHAPE, PlaceholderMap
 from services.inference.domain.phi.spans import Span, merge
 
 _KNOWN_SCORE = 0.8
 _EDGES = " \t\r\n"
 _WORD = re.compile(r"[^\W_]+")  # a run of what `isalnum` says
+_PLACEHOLDERS = Operators()
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """One masked span; never its value. `place`: `[start, end)` in code points of the text at `path`, where there is one."""
+    """One masked span; never its value. `place`: `[start, end)` in code points of the text at `path`, where there is one.
+
+    `placeholder` is empty where another `operator` was at work.
+    """
 
     path: str
     entity_type: str
@@ -24,6 +30,7 @@ class Redaction:
     score: float
     recognizer: str
     place: tuple[int, int] | None = None
+    operator: str = Placeholder.name
 
     @property
     def category(self) -> str:
@@ -32,12 +39,18 @@ class Redaction:
 
 
 def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction]:
-    """Writes each leaf's masked text and tells what was masked, in order.
+    """Writes each leaf's masked text and tells what was masked, in order."""
+    return [
+        redaction for leaf, spans in to_mask(leaves, placeholders) for redaction in write(leaf, spans, placeholders)
+    ]
+
+
+def to_mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> Iterator[tuple[Leaf, list[Span]]]:
+    """What is to be masked in each leaf, disjoint and in order.
 
     A value once found is masked again wherever it stands later, whatever the scanner thought there. Never earlier: the
     masked form of a conversation's beginning must not change when a turn is added.
     """
-    redactions: list[Redaction] = []
     known = _Known()
     for entity_type, value in placeholders.values():
         known.add(entity_type, value)
@@ -49,23 +62,51 @@ def mask(leaves: Iterable[Leaf], placeholders: PlaceholderMap) -> list[Redaction
             known.add(span.entity_type, leaf.text[span.start : span.end])
         if again := known.within(leaf.text, spans):
             spans = _whole(leaf, merge([*spans, *again]))
-        if not spans:
-            continue
-        pieces: list[str] = []
-        position = 0
-        for span in spans:
-            before = leaf.text[max(0, span.start - 24) : span.start]
-            value = leaf.text[span.start : span.end]
-            placeholder = placeholders.assign(span.entity_type, value, before, alone=value == leaf.text.strip())
-            place = leaf.back(span.start, span.end) if leaf.back else None
-            redactions.append(
-                Redaction(leaf.path, span.entity_type, placeholder, round(span.score, 3), span.recognizer, place)
+        if spans:
+            yield leaf, spans
+
+
+def write(
+    leaf: Leaf,
+    spans: Sequence[Span],
+    placeholders: PlaceholderMap,
+    operators: Operators = _PLACEHOLDERS,
+    anonymized: Mapping[Value, str] = MappingProxyType({}),
+) -> list[Redaction]:
+    """Writes one leaf's masked text; tells what was masked. `anonymized` has every value whose operator anonymizes."""
+    redactions: list[Redaction] = []
+    pieces: list[str] = []
+    position = 0
+    for span in spans:
+        before = leaf.text[max(0, span.start - 24) : span.start]
+        value = leaf.text[span.start : span.end]
+        placeholder = ""
+        if operators.anonymizes(span.entity_type):
+            masked = anonymized[span.entity_type, value]
+        else:
+            masked = placeholder = placeholders.assign(
+                span.entity_type, value, before, alone=value == leaf.text.strip()
             )
-            pieces += leaf.text[position : span.start], placeholder
-            position = span.end
-        pieces.append(leaf.text[position:])
+        redactions.append(reported(leaf, span, operators, placeholder))
+        pieces += leaf.text[position : span.start], masked
+        position = span.end
+    pieces.append(leaf.text[position:])
+    if leaf.write:
         leaf.write("".join(pieces))
     return redactions
+
+
+def reported(leaf: Leaf, span: Span, operators: Operators, placeholder: str = "") -> Redaction:
+    place = leaf.back(span.start, span.end) if leaf.back else None
+    return Redaction(
+        leaf.path,
+        span.entity_type,
+        placeholder,
+        round(span.score, 3),
+        span.recognizer,
+        place,
+        operators.of(span.entity_type).name,
+    )
 
 
 def settle(leaf: Leaf) -> list[Span]:

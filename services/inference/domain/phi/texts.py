@@ -1,12 +1,15 @@
 """Texts by themselves, outside of any request: what the guard does for callers that talk to no model."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from services.inference.domain.phi.detection import Detector, fill
 from services.inference.domain.phi.json_text import is_json_container
 from services.inference.domain.phi.leaves import Leaf, Leaves
-from services.inference.domain.phi.masking import Redaction, settle
+from services.inference.domain.phi.masking import Redaction, reported, settle, to_mask, write
+from services.inference.domain.phi.operators import Anonymizer, Keep, Operators, Value
 from services.inference.domain.phi.placeholders import PlaceholderMap
 from services.inference.domain.phi.spans import Span
 from services.inference.domain.phi.stream import TextStreamRestorer
@@ -18,6 +21,10 @@ class RestoredTooLong(Exception):
     """More values would have to be put in than the caller of `restore_texts` allows."""
 
 
+class RedactedTooLong(Exception):
+    """What stands in the place of values would be longer than the caller of `TextGuard.redact` allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedactedTexts:
     """One item a text; `map` is PHI. The redactions' places are in the texts as they were."""
@@ -25,6 +32,51 @@ class RedactedTexts:
     map: PlaceholderMap
     texts: list[str]
     redactions: list[list[Redaction]]
+
+    @property
+    def restorable(self) -> bool:
+        """Nothing was masked that is not in the map."""
+        return all(each.placeholder or each.operator == Keep.name for found in self.redactions for each in found)
+
+
+class TextGuard:
+    """The guard on texts that are no request to a model. Stateless; one for the process."""
+
+    def __init__(self, detector: Detector, anonymizer: Anonymizer) -> None:
+        self._detector = detector
+        self._anonymizer = anonymizer
+
+    async def scan(self, texts: Sequence[str], *, org_key: bytes, deadline: float) -> list[list[Span]]:
+        """What is in each text by itself, in its own offsets."""
+        batch = Batch(texts)
+        await fill(batch.leaves, self._detector, org_key, deadline)
+        return batch.spans()
+
+    async def redact(
+        self, texts: Sequence[str], operators: Operators, *, org_key: bytes, salt: bytes, deadline: float, most: int
+    ) -> RedactedTexts:
+        """Masked copies, numbered over all of them. What was found in one text is masked in the later ones too.
+
+        `salt` is the hashes'. Raises RedactedTooLong before more than `most` characters are put in by operators.
+        """
+        batch, placeholders = Batch(texts), PlaceholderMap()
+        await fill(batch.leaves, self._detector, org_key, deadline)
+        kept = _take_kept(batch.leaves, operators)
+        plan = list(to_mask(batch.leaves.all, placeholders))
+        found = [(span.entity_type, leaf.text[span.start : span.end]) for leaf, spans in plan for span in spans]
+        values = list(dict.fromkeys(value for value in found if operators.anonymizes(value[0])))
+        anonymized: dict[Value, str] = {}
+        if values:
+            masked = await self._anonymizer.anonymize(values, operators, salt=salt, deadline=deadline)
+            anonymized = dict(zip(values, masked, strict=True))
+        if sum(len(anonymized.get(value, "")) for value in found) > most:
+            raise RedactedTooLong
+        placeholders.avoid([*(leaf.text for leaf in batch.leaves.all), *operators.written])
+        redactions = [
+            redaction for leaf, spans in plan for redaction in write(leaf, spans, placeholders, operators, anonymized)
+        ]
+        batch.leaves.finish()
+        return RedactedTexts(placeholders, batch.masked, batch.by_text([*redactions, *_left(kept, plan, operators)]))
 
 
 class Batch:
@@ -50,7 +102,7 @@ class Batch:
         grouped: dict[str, list[Redaction]] = {f"texts[{index}]": [] for index in range(len(self.masked))}
         for redaction in redactions:
             grouped[redaction.path].append(redaction)
-        return list(grouped.values())
+        return [sorted(found, key=lambda each: each.place or (0, 0)) for found in grouped.values()]
 
     def _write(self, index: int, masked: str) -> None:
         self.masked[index] = masked
@@ -88,6 +140,31 @@ class _Bounded(PlaceholderMap):
         if self.left < 0:
             raise RestoredTooLong
         return found
+
+
+def _take_kept(leaves: Leaves, operators: Operators) -> list[tuple[Leaf, list[Span]]]:
+    """Takes away from each leaf what is to be kept. First of all, so that what is masked is masked inside of it too."""
+    kept: list[tuple[Leaf, list[Span]]] = []
+    for leaf in leaves.all:
+        if any(operators.keeps(span.entity_type) for span in leaf.spans):
+            spans = [span for span in leaf.spans if operators.keeps(span.entity_type)]
+            kept.append((leaf, settle(replace(leaf, spans=spans))))
+            leaf.spans = [span for span in leaf.spans if not operators.keeps(span.entity_type)]
+    return kept
+
+
+def _left(
+    kept: Sequence[tuple[Leaf, list[Span]]], masked: Sequence[tuple[Leaf, list[Span]]], operators: Operators
+) -> Iterator[Redaction]:
+    """What was kept and stands there still, untouched."""
+    gone = {id(leaf): spans for leaf, spans in masked}
+    for leaf, spans in kept:
+        others = gone.get(id(leaf), [])
+        ends = [other.end for other in others]
+        for span in spans:
+            following = others[bisect_right(ends, span.start) :][:1]
+            if not following or span.end <= following[0].start:
+                yield reported(leaf, span, operators)
 
 
 def _in_the_text(leaf: Leaf) -> list[Span]:

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PhiSpan(_message.Message):
-    __slots__ = ("start", "end", "entity_type", "score", "recognizer", "category", "placeholder")
+    __slots__ = ("start", "end", "entity_type", "score", "recognizer", "category", "placeholder", "operator")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     ENTITY_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class PhiSpan(_message.Message):
     RECOGNIZER_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PLACEHOLDER_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
     start: int
     end: int
     entity_type: str
@@ -24,7 +25,8 @@ class PhiSpan(_message.Message):
     recognizer: str
     category: str
     placeholder: str
-    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., entity_type: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ..., category: _Optional[str] = ..., placeholder: _Optional[str] = ...) -> None: ...
+    operator: str
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., entity_type: _Optional[str] = ..., score: _Optional[float] = ..., recognizer: _Optional[str] = ..., category: _Optional[str] = ..., placeholder: _Optional[str] = ..., operator: _Optional[str] = ...) -> None: ...
 
 class PhiSpans(_message.Message):
     __slots__ = ("spans",)
@@ -45,13 +47,64 @@ class ScanResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[PhiSpans, _Mapping]]] = ...) -> None: ...
 
 class RedactRequest(_message.Message):
-    __slots__ = ("texts",)
+    __slots__ = ("texts", "operators")
+    class OperatorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Operator
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Operator, _Mapping]] = ...) -> None: ...
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    OPERATORS_FIELD_NUMBER: _ClassVar[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
+    operators: _containers.MessageMap[str, Operator]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., operators: _Optional[_Mapping[str, Operator]] = ...) -> None: ...
+
+class Operator(_message.Message):
+    __slots__ = ("placeholder", "replace", "redact", "mask", "hash", "keep")
+    class Placeholder(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Replace(_message.Message):
+        __slots__ = ("new_value",)
+        NEW_VALUE_FIELD_NUMBER: _ClassVar[int]
+        new_value: str
+        def __init__(self, new_value: _Optional[str] = ...) -> None: ...
+    class Redact(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Mask(_message.Message):
+        __slots__ = ("masking_char", "chars_to_mask", "from_end")
+        MASKING_CHAR_FIELD_NUMBER: _ClassVar[int]
+        CHARS_TO_MASK_FIELD_NUMBER: _ClassVar[int]
+        FROM_END_FIELD_NUMBER: _ClassVar[int]
+        masking_char: str
+        chars_to_mask: int
+        from_end: bool
+        def __init__(self, masking_char: _Optional[str] = ..., chars_to_mask: _Optional[int] = ..., from_end: _Optional[bool] = ...) -> None: ...
+    class Hash(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Keep(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    PLACEHOLDER_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    REDACT_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    placeholder: Operator.Placeholder
+    replace: Operator.Replace
+    redact: Operator.Redact
+    mask: Operator.Mask
+    hash: Operator.Hash
+    keep: Operator.Keep
+    def __init__(self, placeholder: _Optional[_Union[Operator.Placeholder, _Mapping]] = ..., replace: _Optional[_Union[Operator.Replace, _Mapping]] = ..., redact: _Optional[_Union[Operator.Redact, _Mapping]] = ..., mask: _Optional[_Union[Operator.Mask, _Mapping]] = ..., hash: _Optional[_Union[Operator.Hash, _Mapping]] = ..., keep: _Optional[_Union[Operator.Keep, _Mapping]] = ...) -> None: ...
 
 class RedactResponse(_message.Message):
-    __slots__ = ("texts", "placeholders", "results")
+    __slots__ = ("texts", "placeholders", "results", "restorable")
     class PlaceholdersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,10 +115,12 @@ class RedactResponse(_message.Message):
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     PLACEHOLDERS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    RESTORABLE_FIELD_NUMBER: _ClassVar[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
     placeholders: _containers.ScalarMap[str, str]
     results: _containers.RepeatedCompositeFieldContainer[PhiSpans]
-    def __init__(self, texts: _Optional[_Iterable[str]] = ..., placeholders: _Optional[_Mapping[str, str]] = ..., results: _Optional[_Iterable[_Union[PhiSpans, _Mapping]]] = ...) -> None: ...
+    restorable: bool
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., placeholders: _Optional[_Mapping[str, str]] = ..., results: _Optional[_Iterable[_Union[PhiSpans, _Mapping]]] = ..., restorable: _Optional[bool] = ...) -> None: ...
 
 class RestoreRequest(_message.Message):
     __slots__ = ("texts", "placeholders")

@@ -75,6 +75,8 @@ class PhiServiceServicer:
     def Redact(self, request, context):
         """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
         in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
+        `operators` puts something else in the place of values of some types, or all: that is in no map, and Restore cannot undo it.
+        Overlapping detections are one, of one type; what is masked inside of something that is kept is masked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

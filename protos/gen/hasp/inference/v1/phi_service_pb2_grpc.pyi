@@ -24,6 +24,8 @@ class PhiServiceStub:
     Redact: _aio.UnaryUnaryMultiCallable[_phi_service_pb2.RedactRequest, _phi_service_pb2.RedactResponse]
     """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
     in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
+    `operators` puts something else in the place of values of some types, or all: that is in no map, and Restore cannot undo it.
+    Overlapping detections are one, of one type; what is masked inside of something that is kept is masked.
     """
     Restore: _aio.UnaryUnaryMultiCallable[_phi_service_pb2.RestoreRequest, _phi_service_pb2.RestoreResponse]
     """Restore puts the values of a map back into texts: for the placeholders of this map alone, in either letter case, and where Markdown
@@ -56,6 +58,8 @@ class PhiServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_phi_service_pb2.RedactResponse]:
         """Redact replaces PHI in texts by placeholders, numbered over the whole batch, and returns the map that Restore needs. What is found
         in one text is replaced in the later ones too. Placeholders differ from everything of their shape that stands in the texts already.
+        `operators` puts something else in the place of values of some types, or all: that is in no map, and Restore cannot undo it.
+        Overlapping detections are one, of one type; what is masked inside of something that is kept is masked.
         """
 
     @_abc_1.abstractmethod
