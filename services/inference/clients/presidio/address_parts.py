@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
@@ -42,6 +42,9 @@ _TITLES = frozenset(
         "Sta.",
         "Sto.",
     }
+)
+_LABELS = frozenset(
+    {"Address", "Addr", "Home", "Patient", "Residence", "Postcode", "Pt", "Lives", "Mailing", "Discharge"}
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _DIGIT = re.compile(r"\d")
@@ -84,6 +87,7 @@ class Part:
     sure: bool  # belongs to an address by itself; others only between two that do
     number: bool = False  # nothing but a number
     named: bool = False  # has a name
+    known: bool = False  # and is sure for more than its words' being unknown ones
 
 
 def is_address_word(word: str) -> bool:
@@ -96,22 +100,31 @@ def _vocabulary() -> _Vocabulary:
     return _Vocabulary(*(frozenset(tables[kind].split()) for kind in ("units", "streets", "particles")))
 
 
-def leading(tokens: Iterable[re.Match[str]], *, lower: bool) -> list[Word]:
+def leading(tokens: Sequence[re.Match[str]], *, lower: bool) -> list[Word]:
     """The first tokens as long as they can be an address's; a sentence's end ends them."""
     kept: list[Word] = []
-    for token in tokens:
-        kind = _kind(token.group(), lower=lower)
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1].group() if index + 1 < len(tokens) else ""
+        kind = _kind(token.group(), lower=lower, numbered=following[:1].isdigit())
         if kind is None or (kept and _ends_sentence(kept[-1], kind)):
             break
         kept.append(Word(token, kind))
     return kept
 
 
-def trailing(tokens: Sequence[re.Match[str]]) -> list[Word]:
-    """The last tokens as long as they can be an address's."""
+def trailing(tokens: Sequence[re.Match[str]], *, certain: bool) -> list[Word]:
+    """The last tokens as long as they can be an address's; in a `certain` one a word of forms is a name ("Upper Slaughter")."""
     kept: list[Word] = []
     for token in reversed(tokens):
-        kind = _kind(token.group(), lower=False)
+        kind = _kind(token.group(), lower=False, numbered=bool(kept) and kept[0].kind is Kind.NUMBER)
+        if (
+            kind is None
+            and certain
+            and token.group().isalpha()
+            and token.group().istitle()
+            and token.group() not in _LABELS
+        ):
+            kind = Kind.NAME
         if kind is None or (kept and _ends_sentence(Word(token, kind), kept[0].kind)):
             break
         kept.insert(0, Word(token, kind))
@@ -132,23 +145,23 @@ def part(kept: list[Word], *, whole: bool, numbered: bool = False) -> Part | Non
     ]
     numbered = numbered or any(word.kind is Kind.NUMBER and not _YEAR.fullmatch(word.text) for word in kept)
     of_address = any(word.kind is Kind.WORD and (numbered or names or _ASIAN.match(word.text)) for word in kept)
-    street = of_address or (numbered and bool(named) and not any(map(words.is_eponym, named)))
+    street = of_address or (numbered and bool(named) and not all(map(words.is_eponym, named)))
     start, end = kept[0].match.start(), kept[-1].match.end()
     last = kept[-1].text
     if last.endswith((".", ":", ",")) and not _is_abbreviated(last):
         end -= 1
     number = all(word.kind is Kind.NUMBER for word in kept)
-    return Part(start, end, whole, street, street or _is_place(kept, named), number, bool(named))
+    town = _is_known_town(kept, named)
+    sure = street or town or (bool(named) and not any(map(words.is_english, named)))
+    return Part(start, end, whole, street, sure, number, bool(named), street or town)
 
 
-def _is_place(kept: list[Word], named: list[str]) -> bool:
-    if not named or not kept[-1].text:
-        return False
+def _is_known_town(kept: list[Word], named: list[str]) -> bool:
     name = " ".join(word.text.strip(".,:") for word in kept if word.kind is not Kind.NUMBER)
-    return is_town(name) or is_town(named[0]) or not any(map(words.is_english, named))
+    return bool(named) and (is_town(name) or is_town(named[0]))
 
 
-def _kind(token: str, *, lower: bool) -> Kind | None:
+def _kind(token: str, *, lower: bool, numbered: bool) -> Kind | None:
     if token in {"-", "–", "/", "#", "&"} or token in _TITLES:
         return Kind.LITTLE
     if _ASIAN.fullmatch(token):
@@ -161,7 +174,7 @@ def _kind(token: str, *, lower: bool) -> Kind | None:
         return Kind.LITTLE
     plain = bare if bare.isascii() else fold(bare)
     is_word = any(form in kind for form in (bare, plain) for kind in (vocabulary.units, vocabulary.streets))
-    if is_word and (lower or token != bare or not words.is_common(bare)):
+    if is_word and (lower or token != bare or not words.is_common(bare) or (numbered and plain in vocabulary.units)):
         return Kind.WORD
     if not (_CAPITAL.fullmatch(token) or (lower and bare.isalpha())) or (":" in token and not is_word):
         return None

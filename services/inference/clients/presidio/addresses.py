@@ -6,6 +6,7 @@ stand in a row between commas or line ends, begin with capitals or are numbers, 
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from services.inference.clients.presidio import words
 from services.inference.clients.presidio.address_parts import (
@@ -29,14 +30,20 @@ _GROWING = frozenset({"STREET_ADDRESS", "US_ZIP_CODE", "LOCATION"})
 _TOWN = re.compile(rf"(?:,[ \n]|\n|\d )(?P<v>[{UPPER}][\w'’\-]+(?:[ .][{UPPER}][\w'’\-]+){{0,3}})")
 _BREAKS = re.compile(r"[,;\n|\[\]<>=\"()!?*]")
 _PART = re.compile(rf"[^,;\n|\[\]<>=\"()!?*]{{1,{_REACH}}}")
-_AFTER = re.compile(r"[ \t]*(?:,[ \t]*\n?|\n)[ \t]*|[ ]+[-–][ ]+|/(?=[A-Z]{2}(?![A-Za-z]))|[ ]{1,2}(?=[#\dA-Z])")
+_UNITS = "bus|bte|box|boîte|app|appt|lgh|kv|apt|apto|piso|esc|int|depto|dpto|unit|flat|suite|trailer|tv|og|eg|kat|floor"
+_AFTER = re.compile(
+    rf"[ \t]*(?:,[ \t]*\n?|\n)[ \t]*|[ ]+[-–][ ]+|/(?=[A-Z]{{2}}(?![A-Za-z]))|[ ]{{1,2}}(?=[#\dA-Z]|(?:{_UNITS})\b)"
+)
 _BEFORE = re.compile(r"(?:[ \t]*(?:,[ \t]*\n?|\n)[ \t]*|[ ]+[-–][ ]+|[ ]{1,2})\Z")
 _YEAR = re.compile(r"(?:19|20)\d\d\Z")
 _HOUSE = re.compile(
     r"(?<=[\da-z])(?:[/\-–]\d{1,4}[A-Za-z]?){1,3}(?![\w/%])|(?<=\d)/[A-Z](?!\w)|(?<=[a-z]) \d{1,2}(?=[.,;)\n]|\Z)"
 )
+_POSTAL_BEFORE = re.compile(r"(?<!\d)(?!(?:19|20)\d\d )(?:\d{4,5}|\d{3} \d\d|\d{2}-\d{3}) \Z")
+# British, Irish and Canadian postal codes are nothing else.
+_CERTAIN = re.compile(r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d|[A-Z]\d[\dW] [A-Z\d]{4}")
 _LONG_CODE = re.compile(r"\d{4}|[A-Z]\d[A-Z]")
-_PROVINCE = re.compile(r" \([A-Z]{2}\)")
+_PROVINCE = re.compile(r" \([A-Z]{2}\)| S ?\(\d{6}\)|(?<=S)\(\d{6}\)| [A-Z]{2}(?=[.,;)\n]|\Z)")
 
 
 def grown(text: str, found: Sequence[Span], *, towns: bool = True) -> list[Span]:
@@ -49,9 +56,9 @@ def grown(text: str, found: Sequence[Span], *, towns: bool = True) -> list[Span]
             continue
         start, end = span.start, span.end
         if span.entity_type != "LOCATION" or not is_ordinary(text[start:end]):
-            start = _left(text, start)
+            start = _left(text, start, certain=_CERTAIN.fullmatch(text, start, end) is not None)
         if start < span.start or span.recognizer != _TOWN_FOUND:
-            end = _right(text, span.start, end, only_sure=span.entity_type == "LOCATION" and start == span.start)
+            end = _right(text, span.start, end, only_known=span.entity_type == "LOCATION" and start == span.start)
         if (start, end) != (span.start, span.end):
             kind = "STREET_ADDRESS" if start < span.start else span.entity_type
             spans.append(Span(start, end, kind, max(_SCORE, span.score), f"{span.recognizer}_grown"))
@@ -61,17 +68,17 @@ def grown(text: str, found: Sequence[Span], *, towns: bool = True) -> list[Span]
 
 def address_line(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """ "Hse No. C114/3, Kokomlemle": a number of a house with places behind it, as the checks of rules answer."""
-    reached = _right(text, start, end, only_sure=False)
+    reached = _right(text, start, end, only_known=False)
     behind = [name.strip() for name in text[end:reached].split(",") if name.strip()]
     named = [word for name in behind for word in words.words_in(name) if len(word) > 2 and not is_address_word(word)]
-    if not named:
+    if not named or is_ordinary(" ".join(named)):
         return False
     return (len(behind) > 1 or is_town(behind[0]) or not all(map(words.is_name, named))) and (start, reached)
 
 
 def rural(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """ "RR 4, Chadron" and "RD 3, Te Puke 3183", but not "RR 16, Sats 97"."""
-    reached = _right(text, start, end, only_sure=False)
+    reached = _right(text, start, end, only_known=False)
     town = re.sub(r"[,\d]", " ", text[end:reached]).strip()
     return (is_town(town) or bool(_LONG_CODE.search(text, end, reached))) and (start, reached)
 
@@ -83,20 +90,25 @@ def _towns(text: str) -> Iterator[Span]:
         while name and not is_town(name):
             name = name.rpartition(" ")[0]
         start = match.start("v")
-        if name and not is_ordinary(name) and not words.EPONYM_TAIL.match(text, start + len(name)):
+        if not name or words.EPONYM_TAIL.match(text, start + len(name)):
+            continue
+        if code := _POSTAL_BEFORE.search(text, max(0, start - 8), start):
+            yield Span(code.start(), start + len(name), "LOCATION", _SCORE, "postal_town")
+        elif not is_ordinary(name):
             yield Span(start, start + len(name), "LOCATION", _SCORE, _TOWN_FOUND)
 
 
-def _left(text: str, start: int) -> int:
-    """Where the address begins: with its first part that is of a street."""
+def _left(text: str, start: int, *, certain: bool) -> int:
+    """Where the address begins: with its first part that is of a street, or before a `certain` end that has a name."""
     best = at = start
     number = False
     for count in range(_PARTS):
-        found = _before(text, at, parted=count > 0)
+        found = _before(text, at, parted=count > 0, certain=certain)
         if found is None:
             break
-        beside = found.number and best == at and (found.whole or text.startswith("#", found.start))
-        if found.street or (number and found.named) or beside:
+        beside = found.number and best == at and (found.whole or not text[found.start : found.end].isdigit())
+        house = certain and found.named and not _is_person(text[found.start : found.end])
+        if found.street or (number and found.named) or beside or house:
             best = found.start
         number, at = found.number, found.start
         if not found.whole:
@@ -104,7 +116,12 @@ def _left(text: str, start: int) -> int:
     return best
 
 
-def _right(text: str, start: int, end: int, *, only_sure: bool) -> int:
+def _is_person(value: str) -> bool:
+    found = words.words_in(value)
+    return len(found) > 1 and words.is_first_name(found[0]) and not is_town(value)
+
+
+def _right(text: str, start: int, end: int, *, only_known: bool) -> int:
     """Where it ends: with the last part that surely is of an address."""
     lower = not any(map(str.isupper, text[start:end]))
     if house := _HOUSE.match(text, end):
@@ -112,7 +129,7 @@ def _right(text: str, start: int, end: int, *, only_sure: bool) -> int:
     best = at = end
     for _ in range(_PARTS):
         found = _after(text, at, lower=lower)
-        if found is None or (only_sure and not found.sure):
+        if found is None or (only_known and not found.known):
             break
         at = found.end
         best = at if found.sure else best
@@ -122,7 +139,7 @@ def _right(text: str, start: int, end: int, *, only_sure: bool) -> int:
     return province.end() if province else best
 
 
-def _before(text: str, at: int, *, parted: bool) -> Part | None:
+def _before(text: str, at: int, *, parted: bool, certain: bool) -> Part | None:
     """What stands in front of `at`, right beside it or, if `parted`, behind a comma."""
     separator = _BEFORE.search(text, max(0, at - 12), at)
     if separator is None or (parted and separator.group().isspace() and "\n" not in separator.group()):
@@ -132,7 +149,7 @@ def _before(text: str, at: int, *, parted: bool) -> Part | None:
     for broken in _BREAKS.finditer(text, begin, stop):
         begin = broken.end()
     tokens = list(TOKEN.finditer(text, begin, stop))
-    kept = trailing(tokens)
+    kept = trailing(tokens, certain=certain)
     numbered = not parted and separator.group().isspace() and text[at : at + 1].isdigit()
     return part(kept, whole=len(kept) == len(tokens), numbered=numbered)
 
@@ -152,6 +169,8 @@ def _after(text: str, at: int, *, lower: bool) -> Part | None:
     found = part(kept, whole=whole)
     if postal:
         return _coded(postal, found)
+    if found and beside and found.number and text.startswith("#", found.start):
+        return replace(found, sure=True, known=True)
     if found is None or (not found.sure and (beside or not whole)):
         return None
     return found if whole or not lower else None
@@ -160,7 +179,7 @@ def _after(text: str, at: int, *, lower: bool) -> Part | None:
 def _coded(postal: re.Match[str], town: Part | None) -> Part | None:
     """A postal code, alone or in front of its town; four digits that may be a year need one."""
     if town and town.sure:
-        return Part(postal.start(), town.end, town.whole, street=False, sure=True)
+        return Part(postal.start(), town.end, town.whole, street=False, sure=True, known=True)
     if _YEAR.match(postal.group()):
         return None
-    return Part(postal.start(), postal.end(), whole=town is None, street=False, sure=True)
+    return Part(postal.start(), postal.end(), whole=town is None, street=False, sure=True, known=True)

@@ -33,6 +33,7 @@ from services.inference.domain.phi.spans import Span, merge
 _REST_OF_URL = re.compile(r"""[%+][^\s<>"'`\])}]{1,2000}(?<![.,;:!?])""")
 _POSSESSIVE = frozenset({"PERSON", "LOCATION"})
 _BY_CAPITALS = frozenset({"PERSON", "LOCATION", "FACILITY"})
+_BY_POSITION = frozenset({"hl7_field", "named_value", "field", "column"})  # whatever its letters are
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
 logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
@@ -162,6 +163,7 @@ def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:
     """Told by capitals alone, where everything is in capitals."""
     return (
         span.entity_type in _BY_CAPITALS
+        and not (span.recognizer in _BY_POSITION and span.end - span.start > 2)
         and any(run.start <= span.start and span.end <= run.end for run in shouted)
         and not words.surely_named(text[span.start : span.end])
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from services.inference.clients.presidio import evidence, words
+from services.inference.clients.presidio.person_ner import PLACE_TAIL
 from services.inference.domain.phi.spans import Span
 
 _WORD = re.compile(r"(?<![\w'’\-@./])[a-z]{2,15}(?![\w@]|[\-./][a-z])")
@@ -38,7 +39,7 @@ def known_towns(text: str) -> list[Span]:
         previous = [*previous[-2:], match] if adjacent else [match]
         for count in range(len(previous), 1, -1):
             start = previous[-count].start()
-            if words.is_city(text[start : match.end()]):
+            if words.is_city(text[start : match.end()]) and not PLACE_TAIL.match(text, match.end()):
                 spans.append(Span(start, match.end(), "LOCATION", _SCORE, "known_town"))
                 break
     return spans

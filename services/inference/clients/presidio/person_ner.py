@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from services.inference.clients.presidio import evidence, words
+from services.inference.clients.presidio.place_checks import SOCIETY
 from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
@@ -40,8 +41,13 @@ _STATES = frozenset(
 
 
 # "Ottawa ankle rules", "Rocky Mountain spotted fever"
-_PLACE_TAIL = re.compile(
-    r"(?: [a-z]{3,12}){0,2} (?:rules?|scores?|fever|criteria|virus|scale|protocol|classification|study|trial)\b"
+PLACE_TAIL = re.compile(
+    r"(?:['’]s)?(?: [a-z]{3,14}){0,2} (?:rules?|scores?|fever|criteria|criterion|virus|scale|protocol|classification|study|trial|definition|"
+    r"consensus|guidelines?|checklist|statement|declaration|staging|system|stages?|grades?|class|type|index|inventory|questionnaire|battery|triage|regimen|"
+    r"equation|formula|nomogram|algorithm|method|cohort|registry|chromosome|collar|brace|stool|agar|variant|strain|mutation|lineage|encephalitis|"
+    r"hemorrhagic|disease|syndrome|diet|sausage|sprouts|sandwich|heart|knee|hip|hepatitis|triangle|canal|ligament|negative|positive|category)\b"
+    r"| (?:Cardiomyopathy|Questionnaire|Heart Association|Criteria|Score|Scale|Classification|Protocol|Study|Trial|Rules?|Staging|System|Index|"
+    r"Ankle|Knee|Sleepiness|Aphasia|Definition|Consensus|Guidelines?|University Press|[IV]{1,3}\b|v\d)"
 )
 
 
@@ -129,7 +135,7 @@ def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | 
     if lead := _LEAD.match(text, start, end):  # "w/ Hashimoto", "rob Peter"
         start = lead.end()
         stripped = text[start:end]
-    if kind == "LOCATION" and (_PLACE_TAIL.match(text, end) or _eponym_for_place(text, start, end)):
+    if kind == "LOCATION" and (PLACE_TAIL.match(text, end) or _eponym_for_place(text, start, end)):
         return None
     if words.EPONYM_TAIL.match(text, end) or (words.EPONYM_TAIL.search(stripped) and kind != "FACILITY"):
         return None
@@ -196,6 +202,8 @@ def _product(found: list[str]) -> bool:
 
 
 def _location(value: str, found: list[str], _label: str) -> bool:
+    if len(found) == 1 and words.is_eponym(found[0]) and not words.is_city(found[0]):
+        return False
     if value.lower().removeprefix("the ") in _STATES:
         return False
     if value.isupper() and len(value) <= 4 and not words.is_city(value):
@@ -208,6 +216,8 @@ def _location(value: str, found: list[str], _label: str) -> bool:
 
 
 def _facility(value: str, found: list[str], label: str) -> bool:
+    if SOCIETY.search(value):
+        return False
     if all(words.is_heading(word) or words.is_medical(word) for word in found):
         return False
     if value.isupper() and len(value) <= 6:

@@ -27,11 +27,27 @@ _HOUSES = frozenset(
         "Orthopaedics",
     }
 )
+_NO_SAINT = re.compile(
+    r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)|(?i:(?:st\.?|saint) (?:johns?['’]?s? wort|jude valve|vitus|anthony['’]s fire))"
+)
+_SENTENCE_START = re.compile(r"(?:\A|[.:;!?\n•*\-]\s{0,3})\Z")
+_WARDS = frozenset({"ER", "ED", "ICU", "VA"})
+# Bodies of a profession or a state: they write guidelines, nobody is treated there.
+SOCIETY = re.compile(
+    r"\b(?:Society|Societies|Association|Academy of|College of (?:Surgeons|Physicians|Cardiology|Radiology|Chest|Obstetric|Rheumatology|"
+    r"Gastroenterology|Emergency|Pathologists|Psychiatrists)|Foundation|Federation|Council|Committee|Collaborati(?:on|ve)|Consortium|Task Force|"
+    r"Working Group|Institutes? of Health|Press|Journal|Initiative|Organi[sz]ation|Agency|Ministry|Department of Health|Public Health England|"
+    r"Health Canada|Handbook|American College|Royal College|European (?:Society|Association))\b"
+)
 
 
 def unknown_word(text: str, start: int, end: int) -> bool:
     """A word of no list is a place that no list has; so is a town that is no ordinary word."""
-    if is_town(text[start:end]) and not is_ordinary(text[start:end]) and not words.is_eponym(text[start:end]):
+    if (
+        is_town(text[start:end])
+        and not is_ordinary(text[start:end])
+        and (words.is_city(text[start:end]) or not words.is_eponym(text[start:end]))
+    ):
         return not words.EPONYM_TAIL.match(text, end)
     found = [word for word in words.words_in(text[start:end]) if word[0].isupper()]
     known = any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in found)
@@ -67,11 +83,52 @@ def irish(text: str, start: int, end: int) -> bool:
 
 
 def facility(text: str, start: int, end: int) -> bool:
-    """More than the kind of house: "Cedar Clinic", but not "Pain Clinic" or "Teaching Hospital"."""
+    """More than the kind of house: "Cedar Clinic", but not "Pain Clinic", "Teaching Hospital" or a society."""
+    if SOCIETY.search(text, start, end) or words.EPONYM_TAIL.match(text, end):
+        return False
     found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
     return any(not words.is_heading(word) and not words.is_medical(word) for word in found) or (
         _PLAIN_FACILITY.match(text, start, end) is not None
     )
+
+
+def house_of_words(text: str, start: int, end: int) -> bool:
+    """ "the Cedar clinic", but not "HF clinic", nor "Call ICU" where the capital is a sentence's."""
+    if not facility(text, start, end):
+        return False
+    found = [word for word in words.words_in(text[start:end]) if word[0].isupper() and word not in _WARDS]
+    if len(found) != 1 or not found:
+        return True
+    if found[0].isupper() and len(found[0]) < 3:
+        return False
+    return not (_SENTENCE_START.search(text, max(0, start - 6), start) and words.is_common(found[0])) or is_town(
+        found[0]
+    )
+
+
+def named_house(text: str, start: int, end: int) -> bool:
+    """ "Tamarack Imaging", but not "Magnetic Resonance Imaging" or "Marine Corps Academy": a word that is no ordinary one leads it."""
+    if SOCIETY.search(text, start, end + 6) or words.EPONYM_TAIL.match(text, end):
+        return False
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 2 and word[0].isupper()]
+    return any(_is_proper(word) for word in found[:-1])
+
+
+def house_abroad(text: str, start: int, end: int) -> bool:
+    """Its name is more than a ward's."""
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
+    return any(not words.is_heading(word) and not words.is_medical(word) for word in (found[1:] or found))
+
+
+def _is_proper(word: str) -> bool:
+    if (
+        words.is_heading(word)
+        or words.is_medical(word)
+        or (words.is_eponym(word) and not words.is_name(word))
+        or (word.isupper() and len(word) < 5)
+    ):
+        return False
+    return not words.is_common(word) or words.is_surname(word) or (is_town(word) and not is_ordinary(word))
 
 
 def place(text: str, start: int, end: int) -> bool:
@@ -97,12 +154,18 @@ def numbered(text: str, start: int, end: int) -> bool:
     return any(map(str.isdigit, text[start:end])) and not MEASURE_AFTER.match(text, end)
 
 
+def foreign_street(text: str, start: int, end: int) -> bool:
+    """ "via garibaldi 8", but not "via video, 40"."""
+    found = words.words_in(text[start:end])
+    return not MEASURE_AFTER.match(text, end) and not (found[-1].islower() and words.is_common(found[-1]))
+
+
 def street_name(text: str, start: int, end: int) -> bool:
     return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
 
 
 def saint(text: str, start: int, end: int) -> bool:
-    return not re.match(r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)", text[start:end], re.IGNORECASE)
+    return not _NO_SAINT.match(text, start) and not words.EPONYM_TAIL.match(text, end)
 
 
 PLACE_CHECKS = (
@@ -113,9 +176,13 @@ PLACE_CHECKS = (
     lower_town,
     irish,
     facility,
+    house_of_words,
+    named_house,
+    house_abroad,
     place,
     address,
     numbered,
+    foreign_street,
     street_name,
     saint,
 )
