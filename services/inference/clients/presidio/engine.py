@@ -118,18 +118,19 @@ class PhiRecognizer(EntityRecognizer):
                 left, right = second.back(span.start, span.end)
                 spans.append(replace(span, start=start + left, end=start + right))
         spans += self._encoded(view.text)
-        results: list[RecognizerResult] = []
+        found: dict[tuple[int, int, str, float], Span] = {}  # of two that differ by their rule alone, the first
         for span in spans:
-            start, end = view.back(span.start, span.end)
-            if span.entity_type == "URL" and (rest := _REST_OF_URL.match(text, end)):
-                end = rest.end()
-            result = RecognizerResult(span.entity_type, start, end, span.score)
-            result.recognition_metadata = {
-                _RECOGNIZER: span.recognizer,
-                RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
-            }
-            results.append(result)
-        return results
+            placed = _in_text(span, view, text)
+            found.setdefault((placed.start, placed.end, placed.entity_type, placed.score), placed)
+        return [self._result(span) for span in merge(found.values())]
+
+    def _result(self, span: Span) -> RecognizerResult:
+        result = RecognizerResult(span.entity_type, span.start, span.end, span.score)
+        result.recognition_metadata = {
+            _RECOGNIZER: span.recognizer,
+            RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+        }
+        return result
 
     def _encoded(self, text: str, depth: int = 2) -> Iterator[Span]:
         """Runs that say something that is PHI, in one or two layers."""
@@ -157,6 +158,14 @@ class PhiRecognizer(EntityRecognizer):
             return found
         named = person_ner.detect(text, self._nlp.ner, found, gated=self._nlp.tier is Tier.STANDARD)
         return [*found, *named, *grown(text, named, towns=False)]
+
+
+def _in_text(span: Span, view: View, text: str) -> Span:
+    """By the offsets of what the caller wrote."""
+    start, end = view.back(span.start, span.end)
+    if span.entity_type == "URL" and (rest := _REST_OF_URL.match(text, end)):
+        end = rest.end()
+    return span if (start, end) == (span.start, span.end) else replace(span, start=start, end=end)
 
 
 def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:

@@ -7,6 +7,7 @@ column by column. The names of the fields are in `fields.toml`.
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from services.inference.clients.presidio import words
@@ -131,6 +132,7 @@ def _cells(line: str, delimiter: str) -> list[tuple[int, int]]:
     return cells
 
 
+@lru_cache(maxsize=1 << 12)
 def entity_of(name: str, *, column: bool = False) -> str | None:
     """What a field's name announces: its last one to three words count."""
     parts = key_words(name.strip(" \t\"'*").replace(" ", "_")).lower().replace("_", " ").split()

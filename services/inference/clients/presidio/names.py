@@ -92,16 +92,24 @@ def _pairs(text: str) -> Iterator[Span]:
     previous: re.Match[str] | None = None
     for match in _WORD.finditer(text):
         if previous and text[previous.end() : match.start()] == " ":
-            announced = bool(_ANNOUNCED.search(text, max(0, previous.start() - 14), previous.start()))
-            if _pair(previous.group(), match.group(), announced=announced):
+            first, last = previous.group(), match.group()
+            if (words.is_first_name(first) or _is_unknown(first, last)) and _pair(
+                first, last, announced=_is_announced(text, previous.start())
+            ):
                 yield Span(previous.start(), match.end(), "PERSON", _SCORE, "lower_case_name")
         previous = match
 
 
+def _is_announced(text: str, start: int) -> bool:
+    return _ANNOUNCED.search(text, max(0, start - 14), start) is not None
+
+
+def _is_unknown(*pair: str) -> bool:
+    return not any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in pair)
+
+
 def _pair(first: str, last: str, *, announced: bool) -> bool:
-    if announced and not any(
-        words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in (first, last)
-    ):
+    if announced and _is_unknown(first, last):
         return len(first) > 2 and len(last) > 2
     if not words.is_first_name(first) or not (words.is_surname(last) or (announced and not words.is_english(last))):
         return False

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from services.inference.clients.presidio import evidence, words
@@ -65,8 +66,13 @@ class Ner(Protocol):
         ...
 
 
-def sentences(text: str) -> Iterator[tuple[int, int]]:
+@lru_cache(maxsize=1)  # asked for twice in a row
+def sentences(text: str) -> tuple[tuple[int, int], ...]:
     """Rough sentences: cheap, and wrong only in ways that make one longer."""
+    return tuple(_sentences(text))
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _SENTENCE_END.finditer(text):
         if match.group()[0] != "\n" and _ABBREVIATED.search(text, max(start, match.start() - 8), match.start()):

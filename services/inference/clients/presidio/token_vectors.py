@@ -23,11 +23,14 @@ class TokenVectors:
         hashed, static = features.layers
         columns, _, tables = hashed.layers
         self._columns = [*columns.attrs["columns"], "ORTH"]
-        self._tables = tables.layers[0]
-        self._mix = mix.layers[0]
+        self._tables = [
+            (table.layers[1].ops.hash, table.layers[1].attrs["seed"], table.layers[1].get_param("E"))
+            for table in tables.layers[0].layers
+        ]
+        self._mix = _Maxout(mix.layers[0])
         self._vectors = nlp.vocab.vectors
         self._static_weights = static.get_param("W").T
-        self._convolutions = [_Convolution(residual.layers[0].layers[1]) for residual in encode.layers[0].layers]
+        self._convolutions = [_Maxout(residual.layers[0].layers[1]) for residual in encode.layers[0].layers]
         self._linear = linear.get_param("W").T, linear.get_param("b")
         self._width = self._convolutions[0].width
         self._places: dict[bytes, int] = {}
@@ -41,7 +44,8 @@ class TokenVectors:
         rows = np.zeros((around + len(doc) + around, self._width), dtype=np.float32)
         rows[around:-around] = self._embedded(doc.to_array(self._columns))
         for convolution in self._convolutions:
-            rows = convolution(rows)
+            # Two rows fewer each time: what becomes of the outermost ones no token sees.
+            rows = rows[1:-1] + convolution(np.concatenate((rows[:-2], rows[1:-1], rows[2:]), axis=1))
         weights, bias = self._linear
         return rows @ weights + bias
 
@@ -60,18 +64,21 @@ class TokenVectors:
         return self._table[[self._places[key] for key in keys]]
 
     def _computed(self, features: np.ndarray) -> np.ndarray:
-        hashed = self._tables.predict(features[:, :-1])
+        hashed = [
+            table[hash_of(np.ascontiguousarray(column), seed) % len(table)].sum(axis=1)
+            for (hash_of, seed, table), column in zip(self._tables, features.T, strict=False)
+        ]
         found = self._vectors.find(keys=features[:, -1].tolist())
         static = self._vectors.data[found] @ self._static_weights
         static[found < 0] = 0
-        return self._mix.predict(np.hstack([hashed, static]))
+        return self._mix(np.concatenate([*hashed, static], axis=1))
 
 
-class _Convolution:
-    """A token and its two neighbours through maxout and layer norm, added to the token."""
+class _Maxout:
+    """Maxout and layer norm."""
 
-    def __init__(self, maxout_and_norm: Any) -> None:
-        maxout, norm = maxout_and_norm.layers[0].layers
+    def __init__(self, layers: Any) -> None:
+        maxout, norm = layers.layers[0].layers
         weights, bias = maxout.get_param("W"), maxout.get_param("b")
         self.width, self._pieces, inputs = weights.shape
         # Piece by piece, so that each one is a run of columns.
@@ -80,9 +87,8 @@ class _Convolution:
         self._gain, self._shift = norm.get_param("G"), norm.get_param("b")
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Two rows fewer: what becomes of the outermost ones no token sees."""
         width = self.width
-        pieces = np.concatenate((rows[:-2], rows[1:-1], rows[2:]), axis=1) @ self._weights
+        pieces = rows @ self._weights
         pieces += self._bias
         best = pieces[:, :width]
         for piece in range(1, self._pieces):
@@ -91,5 +97,4 @@ class _Convolution:
         best *= (np.einsum("ij,ij->i", best, best) / width + 1e-8)[:, None] ** -0.5
         best *= self._gain
         best += self._shift
-        best += rows[1:-1]
         return best

@@ -11,6 +11,8 @@ from services.inference.clients.presidio.person_ner import sentences
 
 _PROPER = re.compile(r"(?<=\s)[A-Z][a-z]{2,}")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?\.?")
+_NO_LETTERS = bytes(code for code in range(256) if not chr(code).isalpha() or code > 127)
+_NO_CAPITALS = bytes(code for code in range(256) if not chr(code).isupper() or code > 127)
 _TITLES = frozenset({"mr.", "mrs.", "ms.", "dr.", "prof.", "mr", "mrs", "ms", "dr", "miss", "st.", "mt.", "ft."})
 _BEFORE_PLACE = frozenset({"in", "from", "at", "near", "to", "of", "outside", "our"})
 _HOUSES = frozenset(
@@ -98,8 +100,7 @@ def recased(text: str) -> list[Recased]:
     runs: list[Recased] = []
     for start, end in sentences(text):
         sentence = text[start:end]
-        letters = [c for c in sentence if c.isalpha()]
-        loud = len(letters) > 12 and sum(map(str.isupper, letters)) > 0.8 * len(letters)
+        loud = _is_loud(sentence)
         if not loud and _PROPER.search(sentence):
             continue
         changed = _sentence(sentence.lower() if loud else sentence)
@@ -113,17 +114,27 @@ def recased(text: str) -> list[Recased]:
     return runs
 
 
+def _is_loud(sentence: str) -> bool:
+    """Whether it is in capitals."""
+    if sentence.isascii():
+        plain = sentence.encode()
+        letters, capitals = len(plain.translate(None, _NO_LETTERS)), len(plain.translate(None, _NO_CAPITALS))
+    else:
+        letters, capitals = sum(map(str.isalpha, sentence)), sum(c.isalpha() and c.isupper() for c in sentence)
+    return letters > 12 and capitals > 0.8 * letters
+
+
 def _sentence(sentence: str) -> str:
     tokens = list(_TOKEN.finditer(sentence))
+    found = [token.group() for token in tokens]
     raised: set[int] = set()
-    for index, token in enumerate(tokens):
-        word = token.group()
+    for index, (token, word) in enumerate(zip(tokens, found, strict=True)):
         if not word.islower():
             continue
         bare = word.rstrip(".")
-        before = tokens[index - 1].group().lower() if index else ""
+        before = found[index - 1].lower() if index else ""
         between = sentence[tokens[index - 1].end() : token.start()] if index else ""
-        after = tokens[index + 1].group().rstrip(".") if index + 1 < len(tokens) else ""
+        after = found[index + 1].rstrip(".") if index + 1 < len(tokens) else ""
         named = _is_name(bare, before if len(between) <= 2 else "") or _is_pair(bare, after)
         if named or (word in _TITLES and index + 1 < len(tokens)):
             raised.add(index)
@@ -131,7 +142,7 @@ def _sentence(sentence: str) -> str:
             continue
         follows = index - 1 in raised and before not in _HOUSES and _follows_name(word, bare)
         place = before in _BEFORE_PLACE and (bare in _MAJOR or (words.is_city(bare) and not words.is_common(bare)))
-        titled = before in _TITLES and not (tokens[index - 1].group() in ("MR", "MS") and _is_plain(bare))
+        titled = before in _TITLES and not (found[index - 1] in ("MR", "MS") and _is_plain(bare))
         if titled or follows or place:
             raised.add(index)
         elif bare in _HOUSES and (index - 1 in raised or _may_name_house(before)):

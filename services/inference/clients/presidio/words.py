@@ -3,9 +3,11 @@
 import gzip
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+# A text asks for each of its words a dozen times. In a worker's memory alone, as the words of the text itself.
+_remembered = lru_cache(maxsize=1 << 13)
 _DATA = Path(__file__).with_name("data")
 _SPLIT = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SUFFIXES = re.compile(
@@ -98,26 +100,31 @@ def _titles() -> frozenset[str]:
     return frozenset(_DATA.joinpath("headings.txt").read_text(encoding="utf-8").split())
 
 
+@_remembered
 def is_common(word: str) -> bool:
     """An ordinary English word, or a medical one; it may be a name as well."""
     word = _bare(word)
     return word in _lists()["c"] or is_medical(word)
 
 
+@_remembered
 def is_english(word: str) -> bool:
     """Common, or at least in the dictionary; many names are."""
     return is_common(word) or _bare(word) in _lists()["k"]
 
 
+@_remembered
 def is_medical(word: str) -> bool:
     word = _bare(word)
     return word in _lists()["d"] or word in _titles() or bool(_SUFFIXES.search(word))
 
 
+@_remembered
 def is_first_name(word: str) -> bool:
     return _bare(word) in _lists()["f"]
 
 
+@_remembered
 def is_surname(word: str) -> bool:
     return _bare(word) in _lists()["s"]
 
@@ -135,6 +142,7 @@ def is_city(words: str) -> bool:
     return words.lower() in _lists()["p"]
 
 
+@_remembered
 def is_eponym(word: str) -> bool:
     """Of a disease, a sign, a score or a device, and of few living people."""
     return _bare(word) in _eponyms()
@@ -146,11 +154,13 @@ def may_be_eponym(word: str) -> bool:
     return plain in _eponyms() or plain in _shared_eponyms()
 
 
+@_remembered
 def is_heading(word: str) -> bool:
     """A word of forms and notes that is capitalised and yet no name: "Allergies", "Telehealth"."""
     return _bare(word) in _titles()
 
 
+@_remembered
 def is_safe(word: str) -> bool:
     """No sentence needs a second look for the sake of this capitalised word."""
     bare = _bare(word)
