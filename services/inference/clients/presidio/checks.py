@@ -7,6 +7,7 @@ that does.
 import re
 
 from services.inference.clients.presidio import words
+from services.inference.clients.presidio.date_checks import DATE_CHECKS
 from services.inference.clients.presidio.name_checks import NAME_CHECKS, Check
 from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
 
@@ -60,20 +61,6 @@ def iban(text: str, start: int, end: int) -> bool:
     return 15 <= len(value) <= 34 and sum(c.isdigit() for c in value) >= 8
 
 
-def numeric_date(text: str, start: int, end: int) -> bool:
-    """Not a version or a section number: dots need a year of four digits."""
-    value = text[start:end]
-    return "." not in value or re.search(r"\.(?:19|20)\d\d(?!\d)", value) is not None
-
-
-def day_month(text: str, start: int, end: int) -> bool:
-    """ "5 mar" is a date, "30 may" in "of the 30 may recover" is not."""
-    value = text[start:end].lower()
-    if not re.search(r"\bmay\b|\bmar\b", value):
-        return True
-    return re.search(r"\d{4}|(?:st|nd|rd|th)\b", value) is not None or re.search("May|Mar", text[start:end]) is not None
-
-
 def not_a_measure(text: str, start: int, end: int) -> bool:
     """ "ins 500 mg", "visit 3 days": a quantity. A value in front of a unit never is an identifier."""
     value = _LITTLE_WORD.sub("", text[start:end])
@@ -107,6 +94,11 @@ def phone_like(text: str, start: int, end: int) -> bool:
     return 9 <= sum(map(str.isdigit, text[start:end])) <= 13
 
 
+def international(text: str, start: int, end: int) -> bool:
+    """At most what ITU-T E.164 allows, and more than a time zone: "+0200"."""
+    return 7 <= sum(map(str.isdigit, text[start:end])) <= 18
+
+
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
@@ -117,12 +109,12 @@ CHECKS: dict[str, Check] = {
         dea,
         vin,
         iban,
-        numeric_date,
-        day_month,
         not_a_measure,
         not_credentials,
         not_a_temperature,
         uncommon,
         phone_like,
+        international,
+        *DATE_CHECKS,
     )
 }

@@ -86,7 +86,8 @@ def twin(text: str) -> str:
 
 
 def _twin_pattern(source: str) -> str:
-    return _BOUNDED.sub(_unbounded, twin(_FOREIGN_RANGE.sub("", source)))
+    source = _FOREIGN.sub(lambda match: re.escape(_plain(match.group())), _FOREIGN_RANGE.sub("", source))
+    return _BOUNDED.sub(_unbounded, source)
 
 
 def _unbounded(match: re.Match[str]) -> str:
