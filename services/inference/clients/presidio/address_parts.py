@@ -19,7 +19,7 @@ POSTAL = re.compile(
     r"|\d{5}-\d{3,4}|\d{4}-\d{3}|\d{2}-\d{3}|\d{3}-\d{4}|\d{3} \d{2,3}|\d{4,6}(?: [A-Z]{2})?)(?![\w\-/%])"
 )
 _NUMBER = re.compile(
-    r"(?:[A-Za-z]{1,5}:)?#?(?:[A-Z]{1,3}-?)?\d{1,6}(?:[/\-–]\w{1,5}){0,3}(?:st|nd|rd|th|bis|ter|\.[oa]|[A-Za-z]{0,2})[.ºª°:]{0,2},?"
+    r"(?:[A-Za-z]{1,5}:)?(?:#|[Nn][°ºo]\.?)?(?:[A-Z]{1,3}-?)?\d{1,6}(?:[/\-–]\w{1,5}){0,3}(?:st|nd|rd|th|bis|ter|\.[oa]|[A-Za-z]{0,2})[.ºª°:]{0,2},?"
     r"|[IVX]{1,4}/\d{1,3}\.?"
 )
 _ASIAN = re.compile(r"\d{1,4}-(?:dong|ho|ro|gil|ga|chome|ch[oō]me|ban|gou?)")
@@ -105,7 +105,8 @@ def leading(tokens: Sequence[re.Match[str]], *, lower: bool) -> list[Word]:
     kept: list[Word] = []
     for index, token in enumerate(tokens):
         following = tokens[index + 1].group() if index + 1 < len(tokens) else ""
-        kind = _kind(token.group(), lower=lower, numbered=following[:1].isdigit())
+        numbered = following[:1].isdigit() or (bool(kept) and kept[-1].kind is Kind.NUMBER)
+        kind = _kind(token.group(), lower=lower, numbered=numbered)
         if kind is None or (kept and _ends_sentence(kept[-1], kind)):
             break
         kept.append(Word(token, kind))
@@ -115,8 +116,10 @@ def leading(tokens: Sequence[re.Match[str]], *, lower: bool) -> list[Word]:
 def trailing(tokens: Sequence[re.Match[str]], *, certain: bool) -> list[Word]:
     """The last tokens as long as they can be an address's; in a `certain` one a word of forms is a name ("Upper Slaughter")."""
     kept: list[Word] = []
-    for token in reversed(tokens):
-        kind = _kind(token.group(), lower=False, numbered=bool(kept) and kept[0].kind is Kind.NUMBER)
+    for index, token in reversed([*enumerate(tokens)]):
+        before = tokens[index - 1].group() if index else ""
+        numbered = (bool(kept) and kept[0].kind is Kind.NUMBER) or before[:1].isdigit()
+        kind = _kind(token.group(), lower=False, numbered=numbered)
         if (
             kind is None
             and certain

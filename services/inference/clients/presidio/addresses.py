@@ -42,8 +42,9 @@ _HOUSE = re.compile(
 _POSTAL_BEFORE = re.compile(r"(?<!\d)(?!(?:19|20)\d\d )(?:\d{4,5}|\d{3} \d\d|\d{2}-\d{3}) \Z")
 # British, Irish and Canadian postal codes are nothing else.
 _CERTAIN = re.compile(r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d|[A-Z]\d[\dW] [A-Z\d]{4}")
+_STATE_BEHIND = re.compile(r"-[A-Z]{2}\Z")
 _LONG_CODE = re.compile(r"\d{4}|[A-Z]\d[A-Z]")
-_PROVINCE = re.compile(r" \([A-Z]{2}\)| S ?\(\d{6}\)|(?<=S)\(\d{6}\)| [A-Z]{2}(?=[.,;)\n]|\Z)")
+_PROVINCE = re.compile(r" \([A-Z]{2}\)| S ?\(\d{6}\)|(?<=S)\(\d{6}\)|(?:(?<=[a-z]) |-)[A-Z]{1,2}(?=[.,;)\n]|\Z)")
 
 
 def grown(text: str, found: Sequence[Span], *, towns: bool = True) -> list[Span]:
@@ -86,10 +87,13 @@ def rural(text: str, start: int, end: int) -> bool | tuple[int, int]:
 def _towns(text: str) -> Iterator[Span]:
     """Towns behind a comma, a line's end or a number."""
     for match in _TOWN.finditer(text):
-        name = match["v"]
+        name = _STATE_BEHIND.sub("", match["v"])
+        start = match.start("v")
+        first, _, rest = name.partition(" ")
+        if rest and is_address_word(first) and not is_town(name):  # "District Faisalabad"
+            name, start = rest, start + len(first) + 1
         while name and not is_town(name):
             name = name.rpartition(" ")[0]
-        start = match.start("v")
         if not name or words.EPONYM_TAIL.match(text, start + len(name)):
             continue
         if code := _POSTAL_BEFORE.search(text, max(0, start - 8), start):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from services.inference.clients.presidio import evidence, words
-from services.inference.clients.presidio.person_ner import PLACE_TAIL
+from services.inference.clients.presidio.place_checks import PLACE_TAIL
 from services.inference.domain.phi.spans import Span
 
 _WORD = re.compile(r"(?<![\w'’\-@./])[a-z]{2,15}(?![\w@]|[\-./][a-z])")

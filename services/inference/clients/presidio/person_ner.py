@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from services.inference.clients.presidio import evidence, words
-from services.inference.clients.presidio.place_checks import SOCIETY
+from services.inference.clients.presidio.place_checks import PLACE_TAIL, SOCIETY
 from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")
@@ -38,17 +38,6 @@ _STATES = frozenset(
         "united states,usa,us,u.s.,u.s.a.,america,al,ak,az,ar,ca,co,ct,de,fl,ga,hi,id,il,ia,ks,ky,la,md,ma,mi,mn,ms,mo,mt,ne,"
         "nv,nh,nj,nm,ny,nc,nd,oh,ok,or,pa,ri,sc,sd,tn,tx,ut,vt,va,wa,wv,wi,wy"
     ).split(",")
-)
-
-
-# "Ottawa ankle rules", "Rocky Mountain spotted fever"
-PLACE_TAIL = re.compile(
-    r"(?:['’]s)?(?: [a-z]{3,14}){0,2} (?:rules?|scores?|fever|criteria|criterion|virus|scale|protocol|classification|study|trial|definition|"
-    r"consensus|guidelines?|checklist|statement|declaration|staging|system|stages?|grades?|class|type|index|inventory|questionnaire|battery|triage|regimen|"
-    r"equation|formula|nomogram|algorithm|method|cohort|registry|chromosome|collar|brace|stool|agar|variant|strain|mutation|lineage|encephalitis|"
-    r"hemorrhagic|disease|syndrome|diet|sausage|sprouts|sandwich|heart|knee|hip|hepatitis|triangle|canal|ligament|negative|positive|category)\b"
-    r"| (?:Cardiomyopathy|Questionnaire|Heart Association|Criteria|Score|Scale|Classification|Protocol|Study|Trial|Rules?|Staging|System|Index|"
-    r"Ankle|Knee|Sleepiness|Aphasia|Definition|Consensus|Guidelines?|University Press|[IV]{1,3}\b|v\d)"
 )
 
 

@@ -32,11 +32,21 @@ _NO_SAINT = re.compile(
 )
 _SENTENCE_START = re.compile(r"(?:\A|[.:;!?\n•*\-]\s{0,3})\Z")
 _WARDS = frozenset({"ER", "ED", "ICU", "VA"})
+# "Ottawa ankle rules", "Rocky Mountain spotted fever"
+PLACE_TAIL = re.compile(
+    r"(?:['’]s)?(?: [a-z]{3,14}){0,2} (?:rules?|scores?|fever|criteria|criterion|virus|scale|protocol|classification|study|trial|definition|"
+    r"consensus|guidelines?|checklist|statement|declaration|staging|system|stages?|grades?|class|type|index|inventory|questionnaire|battery|triage|regimen|"
+    r"equation|formula|nomogram|algorithm|method|cohort|registry|chromosome|collar|brace|stool|agar|variant|strain|mutation|lineage|encephalitis|"
+    r"hemorrhagic|disease|syndrome|diet|sausage|sprouts|sandwich|heart|knee|hip|hepatitis|triangle|canal|ligament|negative|positive|category|red|ink|belly|flu|blue)\b"
+    r"| (?:Cardiomyopathy|Questionnaire|Heart Association|Criteria|Score|Scale|Classification|Protocol|Study|Trial|Rules?|Staging|System|Index|"
+    r"Ankle|Knee|Sleepiness|Aphasia|Definition|Consensus|Guidelines?|University Press|[IV]{1,3}\b|v\d)"
+)
 # Bodies of a profession or a state: they write guidelines, nobody is treated there.
 SOCIETY = re.compile(
     r"\b(?:Society|Societies|Association|Academy of|College of (?:Surgeons|Physicians|Cardiology|Radiology|Chest|Obstetric|Rheumatology|"
-    r"Gastroenterology|Emergency|Pathologists|Psychiatrists)|Foundation|Federation|Council|Committee|Collaborati(?:on|ve)|Consortium|Task Force|"
-    r"Working Group|Institutes? of Health|Press|Journal|Initiative|Organi[sz]ation|Agency|Ministry|Department of Health|Public Health England|"
+    r"Gastroenterology|Emergency|Pathologists|Psychiatrists)|Foundation|Federation|Council|Committee|Collaborati(?:on|ve)|Consortium|"
+    r"Task Force|Working Group|Institutes? (?:of|for) Health|Press|Journal|Initiative|Organi[sz]ation|Agency|Ministry|"
+    r"Department of Health|Public Health|World Health|National Institute|Joint Commission|Centers for|Proceedings|"
     r"Health Canada|Handbook|American College|Royal College|European (?:Society|Association))\b"
 )
 
@@ -84,11 +94,18 @@ def irish(text: str, start: int, end: int) -> bool:
 
 def facility(text: str, start: int, end: int) -> bool:
     """More than the kind of house: "Cedar Clinic", but not "Pain Clinic", "Teaching Hospital" or a society."""
-    if SOCIETY.search(text, start, end) or words.EPONYM_TAIL.match(text, end):
+    if not treats(text, start, end):
         return False
     found = [word for word in words.words_in(text[start:end]) if len(word) > 1 and word[0].isupper()]
     return any(not words.is_heading(word) and not words.is_medical(word) for word in found) or (
         _PLAIN_FACILITY.match(text, start, end) is not None
+    )
+
+
+def treats(text: str, start: int, end: int) -> bool:
+    """No body that writes guidelines or a journal, and nothing called after a house."""
+    return not (
+        SOCIETY.search(text, start, end + 12) or words.EPONYM_TAIL.match(text, end) or PLACE_TAIL.match(text, end)
     )
 
 
@@ -108,7 +125,7 @@ def house_of_words(text: str, start: int, end: int) -> bool:
 
 def named_house(text: str, start: int, end: int) -> bool:
     """ "Tamarack Imaging", but not "Magnetic Resonance Imaging" or "Marine Corps Academy": a word that is no ordinary one leads it."""
-    if SOCIETY.search(text, start, end + 6) or words.EPONYM_TAIL.match(text, end):
+    if not treats(text, start, end):
         return False
     found = [word for word in words.words_in(text[start:end]) if len(word) > 2 and word[0].isupper()]
     return any(_is_proper(word) for word in found[:-1])
@@ -176,6 +193,7 @@ PLACE_CHECKS = (
     lower_town,
     irish,
     facility,
+    treats,
     house_of_words,
     named_house,
     house_abroad,

@@ -40,8 +40,7 @@ def is_town(name: str) -> bool:
 
 def is_ordinary(name: str) -> bool:
     """A word that is a town somewhere ("Reading", "Split"), or a country."""
-    name = fold(name)
-    return (words.is_common(name) and name not in _though_common()) or name in _countries()
+    return (words.is_common(name) and fold(name) not in _though_common()) or fold(name) in _countries()
 
 
 @cache
