@@ -7,69 +7,47 @@ that does.
 import re
 
 from services.inference.clients.presidio import words
+from services.inference.clients.presidio.check_digits import CHECK_DIGITS
 from services.inference.clients.presidio.date_checks import DATE_CHECKS
 from services.inference.clients.presidio.name_checks import NAME_CHECKS, Check
 from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
+from services.inference.clients.presidio.public_numbers import is_catalogued, is_drug, is_numbered_thing, is_public
 
-_LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
-# Numbers of publications, trials, codes and standards.
-_PUBLIC = re.compile(
-    r"(?:PMID|PMC|NCT|DOI|ISBN|ISSN|ICD|CPT|LOINC|SNOMED|CAS|NDC|OMIM|RXCUI|HCPCS|DRG|ISO|RFC|CFR|USC)[ \-:]?\d",
-    re.IGNORECASE,
+# "120/80", "10-12", a year or a span of years, a time of day: no identifier unless a colon or # says so.
+_RATHER_A_FIGURE = re.compile(
+    r"\d{1,3}(?:[./]\d{1,3})?|\d{1,2}-\d{1,2}|(?:19|20)\d\d[\-/](?:19|20)?\d\d|\d{1,2}:\d\d(?::\d\d)?|\d+\.\d+-\d+\.\d+"
 )
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_NUMBER_WORD = re.compile(r"(?:#|\b(?:mrn|ssn|pin|no|number|nr|id)\b)\W{0,4}\Z", re.IGNORECASE)
+_IN_UNITS = re.compile(r"\d(?:IU|MC?G|ML|KG|CFU|UNITS?|[CM]M|K?HZ|C?GY|[MG]BQ|PPM|[UKMGLHSXC])\Z")
+_LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD", "ID"})
-
-
-def luhn(text: str, start: int, end: int) -> bool:
-    digits = [int(c) for c in text[start:end] if c.isdigit()]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return len(digits) >= 12 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-def npi(text: str, start: int, end: int) -> bool:
-    """Luhn over the digits behind the prefix 80840 (45 CFR 162.406)."""
-    value = "80840" + text[start:end]
-    return luhn(value, 0, len(value))
-
-
-def dea(text: str, start: int, end: int) -> bool:
-    digits = [int(c) for c in text[start + 2 : end]]
-    return (digits[0] + digits[2] + digits[4] + 2 * (digits[1] + digits[3] + digits[5])) % 10 == digits[6]
-
-
-def vin(text: str, start: int, end: int) -> bool:
-    """ISO 3779 with the North American check digit, or a number that mixes letters and digits as a VIN does."""
-    value = text[start:end].upper()
-    letters = sum(c.isalpha() for c in value)
-    if not 2 <= letters <= 14:
-        return False
-    numbers = dict(
-        zip(
-            "ABCDEFGHJKLMNPRSTUVWXYZ",
-            (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9),
-            strict=True,
-        )
-    )
-    weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-    total = sum(weight * (int(c) if c.isdigit() else numbers[c]) for weight, c in zip(weights, value, strict=True))
-    return "0123456789X"[total % 11] == value[8] or value[-5:].isdigit()
-
-
-def iban(text: str, start: int, end: int) -> bool:
-    """ISO 13616, or at least the length and the digits of one: a mistyped IBAN still is somebody's."""
-    value = text[start:end].replace(" ", "")
-    return 15 <= len(value) <= 34 and sum(c.isdigit() for c in value) >= 8
 
 
 def not_a_measure(text: str, start: int, end: int) -> bool:
     """ "ins 500 mg", "visit 3 days": a quantity. A value in front of a unit never is an identifier."""
     value = _LITTLE_WORD.sub("", text[start:end])
-    if _PUBLIC.match(value):
+    if is_public(text, start, end) or is_catalogued(text, start):
         return False
     if value.isdigit() and len(value) < 7 and MEASURE_AFTER.match(text, end):
         return False
-    return not re.fullmatch(r"\d{1,3}(?:[./]\d{1,3})?|(?:19|20)\d\d(?:[\-/](?:19|20)?\d\d)?", value) or bool(
-        re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start])
+    if _YEAR.fullmatch(value):
+        return _NUMBER_WORD.search(text, max(0, start - 12), start) is not None
+    return not _RATHER_A_FIGURE.fullmatch(value) or bool(re.search(r"[#:]\W{0,3}$", text[max(0, start - 5) : start]))
+
+
+def own_number(text: str, start: int, end: int) -> bool:
+    """Behind "number" or "#" alone: somebody's, unless what is numbered is a product or a page."""
+    return not is_numbered_thing(text, start) and not_a_measure(text, start, end)
+
+
+def own_code(text: str, start: int, end: int) -> bool:
+    """By its shape alone: no drug under development, no trial, no gene, no quantity in capitals."""
+    return not (
+        is_public(text, start, end)
+        or is_drug(text, start, end)
+        or is_numbered_thing(text, start)
+        or _IN_UNITS.search(text, start, end)
     )
 
 
@@ -99,17 +77,14 @@ def international(text: str, start: int, end: int) -> bool:
     return 7 <= sum(map(str.isdigit, text[start:end])) <= 18
 
 
-CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Check] = CHECK_DIGITS | {
     check.__name__: check
     for check in (
         *PLACE_CHECKS,
         *NAME_CHECKS,
-        luhn,
-        npi,
-        dea,
-        vin,
-        iban,
         not_a_measure,
+        own_number,
+        own_code,
         not_credentials,
         not_a_temperature,
         uncommon,

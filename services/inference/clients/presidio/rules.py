@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 
 from services.inference.clients.presidio.checks import CHECKS
+from services.inference.clients.presidio.enumerations import next_values
 from services.inference.clients.presidio.finder import Finder
 from services.inference.clients.presidio.prefilter import Prefilter
-from services.inference.clients.presidio.table import Rule, load
+from services.inference.clients.presidio.table import FEW, Rule, load
 from services.inference.domain.phi.spans import Span
 
 _WINDOW = 900  # characters for which the rules are chosen; few of them have a match in so little text
@@ -60,12 +61,14 @@ class RuleSet:
                 start, end = stands
             if stands:
                 spans.append(Span(start, end, rule.entity, rule.score, rule.id))
+                if rule.digits:  # a label goes for all that is listed behind it
+                    spans += (Span(*place, rule.entity, rule.score, rule.id) for place in next_values(text, start, end))
 
 
 def _is_number(value: str, least: int) -> bool:
-    """Enough digits, or a code like "K7QX2P"."""
+    """Enough digits, or a code like "K7QX2P" where few are enough."""
     digits = sum(map(str.isdigit, value))
-    return digits >= least or (digits >= 2 and len(value) >= 6 and value.isalnum() and value.isupper())
+    return digits >= least or (least <= FEW and digits >= 2 and len(value) >= 6 and value.isalnum() and value.isupper())
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ _REGEX_TOKEN = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|[()|]", re.DOTALL)
 _LONG_LIST = 10
 _LABEL_SCORE = 0.97
 _LOOSE_SCORE = 0.8
+FEW = 3  # digits: where so few are asked for, a code with two of them will do
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class _Macros:
 def _shaped(entry: dict, macros: _Macros) -> Rule:
     flags = re.NOFLAG if entry.get("cased") else re.IGNORECASE
     pattern = re.compile(_by_first_letter(_expand(entry["pattern"], macros.exact)), flags)
-    return Rule(entry["id"], entry["entity"], entry["score"], pattern, entry.get("check"))
+    weak = _expand(entry.get("weak", ""), macros.weak)
+    return Rule(entry["id"], entry["entity"], entry["score"], pattern, entry.get("check"), weak=weak)
 
 
 def _labelled(entry: dict, macros: _Macros) -> Rule:
@@ -87,14 +89,16 @@ def _labelled(entry: dict, macros: _Macros) -> Rule:
     if entry.get("labels_no"):
         label = rf"(?:{label}|(?:{_alternatives(entry['labels_no'])}){macros.exact['NO']})"
     label = rf"(?<![A-Za-z0-9]){label}(?![A-Za-z]){macros.exact['IS']}"
+    digits = entry.get("digits", 1)
+    seen = digits if digits > FEW else min(digits, 2)
     return Rule(
         entry["id"],
         entry["entity"],
         _LABEL_SCORE,
         re.compile(rf"{label}(?P<v>{macros.exact[entry['value']]})", re.IGNORECASE),
         "not_a_measure",
-        entry.get("digits", 1),
-        rf"{label}(?:{macros.weak[entry['value']]})",
+        digits,
+        rf"{label}(?:{macros.weak[entry['value']]}){{{seen}}}",
     )
 
 
@@ -105,18 +109,22 @@ def _loose(entry: dict, macros: _Macros) -> Rule:
         f"{entry['id']}_loose",
         entry["entity"],
         _LOOSE_SCORE,
-        re.compile(rf"{label}(?P<v>{macros.exact['STRONG']})", re.IGNORECASE),
+        re.compile(rf"{label}(?P<v>{macros.exact['LOOSE']})", re.IGNORECASE),
         "not_a_measure",
         4,
-        rf"{label}(?:{macros.weak['STRONG']})",
+        rf"{label}(?:{macros.weak['LOOSE']})",
     )
 
 
 def _alternatives(labels: list[str]) -> str:
-    """The labels, longest first, parted by their first letter: most text fails at that."""
+    """The labels, longest first, parted by their first letter: most text fails at that.
+
+    Both cases of it are spelt out: Python's matcher passes over a branch at once only where it need not fold case.
+    """
     ordered = sorted(labels, key=len, reverse=True)
     plain = [label for label in ordered if _FIRST_LETTER.match(label)]
-    return "|".join(filter(None, [_parted(plain), *(label for label in ordered if label not in plain)]))
+    parted = [f"(?-i:[{first}{first.upper()}])(?:{'|'.join(rest)})" for first, rest in _by_letter(plain).items()]
+    return "|".join([*parted, *(label for label in ordered if label not in plain)])
 
 
 def _by_first_letter(pattern: str) -> str:
@@ -145,10 +153,14 @@ def _by_first_letter(pattern: str) -> str:
 
 
 def _parted(words: list[str]) -> str:
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in _by_letter(words).items())
+
+
+def _by_letter(words: list[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for word in words:
         groups.setdefault(word[0], []).append(word[1:])
-    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())
+    return groups
 
 
 def _expand(pattern: str, macros: dict[str, str]) -> str:
