@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -31,7 +33,7 @@ from services.inference.domain.phi import (
     UnknownEntityType,
 )
 from services.inference.domain.phi.operators import Value
-from tests.inference.conftest import Failure, House, person
+from tests.inference.conftest import ROOT, Failure, House, person
 from tests.inference.test_phi_service import Caller, refusal
 
 KEY = b"k" * 32
@@ -294,3 +296,10 @@ def test_keep_and_placeholder_are_not_presidios_to_do():
     for operator in (Keep(), Placeholder()):
         with pytest.raises(ValueError, match="not Presidio's"):
             worker_answer([("PERSON", "x")], Operators({"PERSON": operator}), KEY)
+
+
+def test_presidio_stays_in_the_workers():
+    """Two seconds of CPU to import it, once a replica and not twice."""
+    program = "import sys, services.inference.__main__; print([name for name in sys.modules if 'presidio_' in name])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
