@@ -10,11 +10,18 @@ from services.chassis.access import Principal
 from services.inference.clients.presidio import PoolSettings, PresidioPool, Tier, person_ner
 from services.inference.clients.presidio import engine as presidio
 from services.inference.config import Settings
+from services.inference.domain.phi import Span
 from tests.inference.conftest import House
+from tests.inference.test_phi_quality import UNSEEN
 from tests.inference.test_records import get, told
+from tests.phi_eval.documents import data_sets
 
 PLAIN = "The wound is clean. She sleeps well."
 TEXT = f"{PLAIN} Today Zbigniew Okonkwo-Lindqvist walked."
+
+
+def places(span: Span) -> tuple[int, int]:
+    return span.start, span.end
 
 
 def read_by_the_model(note: str, *, gated: bool) -> list[str]:
@@ -28,10 +35,29 @@ def read_by_the_model(note: str, *, gated: bool) -> list[str]:
     return read
 
 
-def test_the_gate_lets_through_what_gives_reason_to_look_and_strict_has_no_gate():
+def test_the_gate_lets_through_what_gives_reason_to_look_and_strict_reads_the_whole_too():
+    suspicious = "Today Zbigniew Okonkwo-Lindqvist walked."
     assert read_by_the_model(PLAIN, gated=True) == []
-    assert read_by_the_model(TEXT, gated=True) == ["Today Zbigniew Okonkwo-Lindqvist walked."]
-    assert " ".join(read_by_the_model(TEXT, gated=False)) == TEXT
+    assert read_by_the_model(PLAIN, gated=False) == [PLAIN]
+    assert read_by_the_model(TEXT, gated=True) == [suspicious]
+    assert read_by_the_model(TEXT, gated=False) == [TEXT, suspicious]
+
+
+def test_a_more_thorough_tier_covers_whatever_a_faster_one_does():
+    engines = [presidio.build(tier) for tier in (Tier.FAST, Tier.STANDARD, Tier.STRICT)]
+    texts = [each.text for found in data_sets([UNSEEN]).values() for each in found[:4]]
+    covered = [
+        {
+            (n, at)
+            for n, text in enumerate(texts)
+            for span in presidio.detect(engine, text)
+            for at in range(*places(span))
+        }
+        for engine in engines
+    ]
+    assert len(covered[0]) > 500
+    assert covered[1] >= covered[0]
+    assert covered[2] >= covered[1]
 
 
 def test_fast_loads_no_model_and_finds_what_is_labelled():

@@ -90,7 +90,8 @@ def _start_of(span: Span) -> int:
 def detect(text: str, ner: Ner, found: Iterable[Span] = (), *, gated: bool = True) -> list[Span]:
     """Detections of the sentences that are worth a look. They are read in one go: a call costs as much as a sentence.
 
-    `found` is what the rules have: a sentence whose every name is known needs no second reader. Not `gated`: all are read.
+    `found` is what the rules have: a sentence whose every name is known needs no second reader. Not `gated`: the whole text
+    is read too, as it stands, because the model judges a name by what is around it.
     """
     covered = merge(found)
     pieces: list[str] = []
@@ -98,22 +99,24 @@ def detect(text: str, ner: Ner, found: Iterable[Span] = (), *, gated: bool = Tru
     shifts: list[int] = []  # from there to the text
     length = 0
     for start, end in sentences(text):
-        if not gated or suspicious(text, start, end, covered):
+        if suspicious(text, start, end, covered):
             pieces.append(text[start:end])
             starts.append(length)
             shifts.append(start - length)
             length += end - start + 1
-    if not pieces:
-        return []
-    read = "\n".join(pieces)
-    spans: list[Span] = []
-    for left, right, label in ner(read):
-        kind = _LABELS.get(label)
-        span = _accepted(read, left, right, kind, label) if kind else None
-        if span:
+    spans = [] if gated else list(_named(text, ner))
+    if pieces:
+        for span in _named("\n".join(pieces), ner):
             shift = shifts[bisect_right(starts, span.start) - 1]
             spans.append(replace(span, start=span.start + shift, end=span.end + shift))
     return spans
+
+
+def _named(text: str, ner: Ner) -> Iterator[Span]:
+    for start, end, label in ner(text):
+        kind = _LABELS.get(label)
+        if kind and (span := _accepted(text, start, end, kind, label)):
+            yield span
 
 
 def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | None:

@@ -14,7 +14,7 @@ class Tier(StrEnum):
     STANDARD = "standard"
     """Rules, and named entities in the sentences that give reason to look."""
     STRICT = "strict"
-    """Rules, and named entities in every sentence."""
+    """The same, and named entities in every sentence, read in the text as it stands."""
 
 
 def policy(tier: Tier) -> str:
