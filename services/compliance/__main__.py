@@ -16,9 +16,13 @@ from services.chassis.tls import Tls
 from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.compliance import servicer
+from services.compliance.clients.signing_keys import load_endorsements, load_signing_key
 from services.compliance.config import MigrationSettings, Settings
+from services.compliance.domain.checkpoints import Signers
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.exporting import Exports
+from services.compliance.usecases.proofs import Proofs
 from services.compliance.usecases.sequencer import Sequencer
 
 
@@ -26,6 +30,7 @@ async def serve() -> None:
     settings = process.load(Settings)
     logs.configure("compliance", settings.log_level)
     clock, db = SystemClock(), Database(settings.database_url)
+    signers = Signers(settings.deployment, load_signing_key(settings.audit_key_file))
     await db.open()
     tls = Tls.from_dir(settings.tls_dir, "compliance")
     identity = connect(settings.identity_address, "identity", tls)
@@ -37,8 +42,19 @@ async def serve() -> None:
     boundary = Boundary(methods=methods, authenticator=authenticator, clock=clock, answers=answers)
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
-    servicer.register(server, agreements=agreements, gates=gates, intake=intake, log=log, changes=changes)
-    background = (watch.run, authenticator.run, changes.run, answers.run, Sequencer(db).run)
+    endorsements = load_endorsements(settings.audit_endorsements_file)
+    exports = Exports(db, clock, IntakeTrail(clock), signers, endorsements)
+    servicer.register(
+        server,
+        agreements=agreements,
+        gates=gates,
+        intake=intake,
+        log=log,
+        proofs=Proofs(db),
+        exports=exports,
+        changes=changes,
+    )
+    background = (watch.run, authenticator.run, changes.run, answers.run, Sequencer(db, clock, signers).run)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     await process.end(tasks)

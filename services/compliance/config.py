@@ -19,6 +19,14 @@ class Settings(BaseSettings):
     tls_dir: Path = Field(validation_alias="HASP_TLS_DIR")
     kek_file: Path = Field(validation_alias="HASP_KEK_FILE")
     """The key-encryption key, under which kept answers are sealed."""
+    audit_key_file: Path = Field(validation_alias="HASP_AUDIT_KEY_FILE")
+    """Ed25519, PKCS #8 PEM: signs the audit log's checkpoints and exports."""
+    audit_endorsements_file: Path | None = Field(default=None, validation_alias="HASP_AUDIT_ENDORSEMENTS_FILE")
+    """What the audit key's predecessors signed for their successors, as `hasp audit rotate-key` writes it."""
+    deployment: str = Field(
+        default="hasp.local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,98}$", validation_alias="HASP_DEPLOYMENT"
+    )
+    """Names this deployment in what it signs. Never change it: the names of its keys are made of it."""
     baa_signatory: str = Field(default="The operator of this Hasp deployment", validation_alias="HASP_BAA_SIGNATORY")
     """Who counter-signs Business Associate Agreements."""
     log_level: str = Field(default="INFO", validation_alias="HASP_LOG_LEVEL")

@@ -1,5 +1,6 @@
 """Domain → protobuf, and the audit's events back."""
 
+import base64
 import math
 from typing import Any
 
@@ -15,8 +16,10 @@ from services.chassis.errors import ValidationFailed
 from services.chassis.paging import nullable
 from services.chassis.timestamps import iso
 from services.compliance.domain.agreements import Gate, Template
+from services.compliance.domain.checkpoints import Checkpoint
 from services.compliance.domain.leaves import MAX_INTEGER, Actor, Entry, Event
 from services.compliance.usecases.agreements import Judged, Standing
+from services.compliance.usecases.proofs import Consistency, Inclusion
 
 _SIGNING = baa_pb.BaaStatus.Signing(method="POST", path="/v1/compliance/baa/acceptances")
 
@@ -99,6 +102,36 @@ def entry(found: Entry) -> audit_pb.AuditEntry:
         metadata=metadata,
         integrity_hash="" if found.leaf_hash is None else found.leaf_hash.hex(),
         created_at=iso(event.created_at),
+    )
+
+
+def checkpoint(signed: Checkpoint) -> audit_pb.Checkpoint:
+    return audit_pb.Checkpoint(
+        tree_size=signed.tree_size,
+        root_hash=signed.root_hash.hex(),
+        note=signed.note,
+        created_at=iso(signed.created_at),
+    )
+
+
+def inclusion(proof: Inclusion) -> audit_pb.InclusionProof:
+    return audit_pb.InclusionProof(
+        leaf_index=proof.index,
+        tree_size=proof.checkpoint.tree_size,
+        leaf_hash=proof.leaf_hash.hex(),
+        hashes=[hashed.hex() for hashed in proof.hashes],
+        checkpoint=proof.checkpoint.note,
+        leaf=base64.b64encode(proof.leaf).decode(),
+        tlog_proof=proof.tlog_proof,
+    )
+
+
+def consistency(proof: Consistency) -> audit_pb.ConsistencyProof:
+    return audit_pb.ConsistencyProof(
+        from_size=proof.earlier,
+        to_size=proof.checkpoint.tree_size,
+        hashes=[hashed.hex() for hashed in proof.hashes],
+        checkpoint=proof.checkpoint.note,
     )
 
 

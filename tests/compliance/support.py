@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from services.chassis.access import OrgId
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
 from services.compliance.domain.agreements import Signature
+from services.compliance.domain.checkpoints import Signers
 from services.compliance.domain.leaves import Actor, Event
 from services.compliance.usecases.sequencer import Sequencer
 
@@ -37,10 +40,18 @@ def event(org_id: OrgId, **changed: Any) -> Event:
     return Event(**fields | changed)
 
 
+KEY = Ed25519PrivateKey.from_private_bytes(b"an audit signing key for tests..")
+SIGNERS = Signers("hasp.example", KEY)
+
+
+def sequencer(db: Database) -> Sequencer:
+    return Sequencer(db, SystemClock(), SIGNERS)
+
+
 @asynccontextmanager
 async def sequencing(db: Database) -> AsyncIterator[None]:
     """A sequencer runs."""
-    task = asyncio.create_task(Sequencer(db).run())
+    task = asyncio.create_task(sequencer(db).run())
     try:
         yield
     finally:

@@ -15,11 +15,14 @@ from services.chassis.access import OrgId, Principal
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
+from services.compliance.domain.checkpoints import LOG_OF_LOGS, text
 from services.compliance.domain.leaves import leaf_hash
+from services.compliance.domain.merkle import Tree
 from services.compliance.store import sequencing as store
 from services.compliance.store.entries import Filter
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
-from tests.compliance.support import count, event, placed, sequencing, waiting
+from tests.compliance.support import SIGNERS, count, event, placed, sequencer, sequencing, waiting
+from tests.notes import text_of
 from tests.postgres import DatabaseUrls
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,13 +30,13 @@ ROOT = Path(__file__).resolve().parents[2]
 REPLICA = """
 import asyncio, sys
 from services.chassis.database import Database
-from services.compliance.usecases.sequencer import Sequencer
+from tests.compliance.support import sequencer
 
 async def main(url):
     db = Database(url, hot_size=3)
     await db.open()
     print("open", file=sys.stderr, flush=True)
-    await Sequencer(db).run()
+    await sequencer(db).run()
 
 asyncio.run(main(sys.argv[1]))
 """
@@ -74,6 +77,43 @@ async def assert_whole(db: Database, told: dict[OrgId, list[str]]) -> None:
         assert (said["org_id"], said["id"], said["seq"]) == (org_id, entry_id, seq)
         assert hashed == leaf_hash(leaf)
     assert {org: sorted(ids) for org, ids in trees.items()} == {org: sorted(ids) for org, ids in told.items()}
+    await assert_signed(db)
+
+
+async def assert_signed(db: Database) -> None:
+    """Every checkpoint is of its tree as that stood, every tree's newest is of all of it, and the log of logs has each of them once."""
+    async with db.hot.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "SELECT org_id, array_agg(leaf_hash ORDER BY seq) FROM audit_entries GROUP BY org_id"
+            )
+        ).fetchall()
+        leaves: dict[str, list[bytes]] = dict(rows)
+        heads = await (
+            await connection.execute(
+                "SELECT head_seq, head_hash, note FROM audit_checkpoints WHERE head_seq IS NOT NULL ORDER BY 1"
+            )
+        ).fetchall()
+        assert [head_seq for head_seq, _, _ in heads] == list(range(len(heads)))
+        for _, head_hash, note in heads:
+            assert head_hash == leaf_hash(note.partition("\n\n")[0].encode() + b"\n")
+        leaves[LOG_OF_LOGS] = [head_hash for _, head_hash, _ in heads]
+        signed = await (
+            await connection.execute(
+                "SELECT org_id, tree_size, root_hash, note FROM audit_checkpoints ORDER BY org_id, tree_size"
+            )
+        ).fetchall()
+    newest: dict[str, int] = {}
+    trees: dict[str, Tree] = defaultdict(Tree)
+    for org_id, tree_size, root_hash, note in signed:
+        tree = trees[org_id]
+        tree.append(leaves[org_id][tree.size : tree_size])
+        assert (tree.size, tree.root) == (tree_size, root_hash)
+        assert text_of(note, SIGNERS.of(org_id).vkey) == text(
+            f"hasp.example/audit/{org_id}".rstrip("/"), tree_size, root_hash
+        )
+        newest[org_id] = tree_size
+    assert newest == {org_id: len(hashes) for org_id, hashes in leaves.items()}
 
 
 async def test_an_entry_shows_within_a_quarter_of_a_second(
@@ -124,10 +164,10 @@ async def test_a_deposed_leader_writes_nothing(db: Database, intake: AuditIntake
         assert later is not None
         assert later == epoch + 1
         await intake.append([event(alice.org_id)])
-        assert await store.place(old, epoch) == 0
+        assert await store.place(old, epoch, sequencer(db)._seal) == 0
         assert await store.beat(old, epoch) is False
         assert await waiting(db) == 1
-        assert await store.place(new, later) == 1
+        assert await store.place(new, later, sequencer(db)._seal) == 1
         await new.execute("SELECT pg_advisory_unlock_all()")
 
 
@@ -228,7 +268,7 @@ async def test_a_seq_that_is_taken_cannot_be_given_again(db: Database, intake: A
                 await asyncio.sleep(0.05)
         await intake.append([event(alice.org_id)])
         with pytest.raises(psycopg.errors.UniqueViolation):
-            await store.place(connection, epoch)
+            await store.place(connection, epoch, sequencer(db)._seal)
         await connection.close()
     assert await waiting(db) == 1
 

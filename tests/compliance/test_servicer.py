@@ -38,8 +38,10 @@ from services.chassis.ulids import new_ulid
 from services.chassis.watch import ChangeLog
 from services.compliance import servicer
 from services.compliance.usecases.agreements import Agreements, Gates
-from services.compliance.usecases.audit_log import AuditIntake, AuditLog
-from tests.compliance.support import VERSION, placed, sequencing
+from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.exporting import Exports
+from services.compliance.usecases.proofs import Proofs
+from tests.compliance.support import SIGNERS, VERSION, placed, sequencing
 from tests.fakes import FrozenClock, Tokens, principal_of_new_org
 
 SIGNATURE = {
@@ -71,7 +73,18 @@ async def port(
     answers = Idempotency(db, clock, Sealer(db, FileKek(kek)))
     boundary = Boundary(methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=answers)
     server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
-    servicer.register(server, agreements=agreements, gates=gates, intake=intake, log=log, changes=ChangeLog(db, clock))
+    changes = ChangeLog(db, clock)
+    exports = Exports(db, clock, IntakeTrail(clock), SIGNERS, [])
+    servicer.register(
+        server,
+        agreements=agreements,
+        gates=gates,
+        intake=intake,
+        log=log,
+        proofs=Proofs(db),
+        exports=exports,
+        changes=changes,
+    )
     await server.start()
     yield server.port
     await server.stop()
@@ -345,22 +358,14 @@ async def test_only_siblings_reach_the_internal_services(edge: grpc.aio.Channel,
         assert refused.value.code() in {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 
 
-async def _first(stream: Any) -> None:
-    async for _ in stream:
-        return
-
-
 @pytest.mark.parametrize("who", ["alice", "nobody", "reader"])
 async def test_what_is_not_built_yet_says_so_after_the_caller_is_admitted(edge: grpc.aio.Channel, who: str) -> None:
-    baa, audit, webhooks = BaaServiceStub(edge), AuditServiceStub(edge), WebhookServiceStub(edge)
+    baa, webhooks = BaaServiceStub(edge), WebhookServiceStub(edge)
     publisher = EventPublisherServiceStub(edge)
     ulid = "01J0000000000000000000NONE"
     auth = as_(who)
     readable = [
         baa.DownloadAcceptance(baa_pb.DownloadAcceptanceRequest(acceptance_id=ulid), **auth),
-        audit.ListCheckpoints(audit_pb.ListCheckpointsRequest(), **auth),
-        audit.GetInclusionProof(audit_pb.GetInclusionProofRequest(entry_id=ulid), **auth),
-        _first(audit.ExportAudit(audit_pb.ExportAuditRequest(), **auth)),
     ]
     webhook = [
         webhooks.ListWebhooks(webhook_pb.ListWebhooksRequest(), **auth),

@@ -26,6 +26,8 @@ from services.compliance.servicer.agreements import BaaGateServicer, BaaServicer
 from services.compliance.servicer.audit import AuditIntakeServicer, AuditServicer
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
+from services.compliance.usecases.exporting import Exports
+from services.compliance.usecases.proofs import Proofs
 
 SERVICES = tuple(
     service
@@ -44,11 +46,19 @@ SERVICES = tuple(
 
 
 def register(
-    server: Server, *, agreements: Agreements, gates: Gates, intake: AuditIntake, log: AuditLog, changes: ChangeLog
+    server: Server,
+    *,
+    agreements: Agreements,
+    gates: Gates,
+    intake: AuditIntake,
+    log: AuditLog,
+    proofs: Proofs,
+    exports: Exports,
+    changes: ChangeLog,
 ) -> None:
     server.add(add_BaaServiceServicer_to_server, BaaServicer(agreements))
     server.add(add_BaaGateServiceServicer_to_server, BaaGateServicer(gates))
-    server.add(add_AuditServiceServicer_to_server, AuditServicer(log))
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(log, proofs, exports))
     server.add(add_AuditIntakeServiceServicer_to_server, AuditIntakeServicer(intake))
     server.add(add_WatchServiceServicer_to_server, WatchServicer(changes))
     server.add_unimplemented(add_WebhookServiceServicer_to_server, WebhookServiceServicer)

@@ -12,20 +12,24 @@ from hasp.compliance.v1.audit_service_pb2_grpc import AuditServiceServicer
 from hasp.envelope.v1.envelope_pb2 import CursorMeta
 
 from services.chassis.access import call, caller, meta
-from services.chassis.errors import NotImplementedYet, ValidationFailed
+from services.chassis.errors import ValidationFailed
 from services.chassis.paging import decode_cursor, encode_cursor, nullable
 from services.chassis.timestamps import parse_iso
 from services.compliance import wire
 from services.compliance.store.entries import Filter
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
+from services.compliance.usecases.exporting import Asked, Exports
+from services.compliance.usecases.proofs import Proofs
 
 _DEFAULT_LIMIT = 50
-_MAX_SEQ_DIGITS = 15
+_MAX_DIGITS = 15
 
 
 class AuditServicer(AuditServiceServicer):
-    def __init__(self, log: AuditLog) -> None:
+    def __init__(self, log: AuditLog, proofs: Proofs, exports: Exports) -> None:
         self._log = log
+        self._proofs = proofs
+        self._exports = exports
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: grpc.aio.ServicerContext
@@ -39,7 +43,7 @@ class AuditServicer(AuditServiceServicer):
             until=_moment(request.until, "until"),
         )
         limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
-        found = await self._log.list(caller(), chosen, before=_seq(request.cursor), limit=limit + 1)
+        found = await self._log.list(caller(), chosen, before=_position(request.cursor), limit=limit + 1)
         page, more = found[:limit], len(found) > limit
         cursor = encode_cursor(str(page[-1].seq)) if more else None
         return pb.ListAuditEntriesResponse(
@@ -57,18 +61,48 @@ class AuditServicer(AuditServiceServicer):
     async def ListCheckpoints(
         self, request: pb.ListCheckpointsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListCheckpointsResponse:
-        raise NotImplementedYet
+        limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
+        found = await self._proofs.checkpoints(caller().org_id, below=_position(request.cursor), limit=limit + 1)
+        page, more = found[:limit], len(found) > limit
+        cursor = encode_cursor(str(page[-1].tree_size)) if more else None
+        return pb.ListCheckpointsResponse(
+            success=True,
+            data=[wire.checkpoint(checkpoint) for checkpoint in page],
+            meta=CursorMeta(request_id=call().request_id, next_cursor=nullable(cursor), has_more=more),
+        )
 
     async def GetInclusionProof(
         self, request: pb.GetInclusionProofRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetInclusionProofResponse:
-        raise NotImplementedYet
+        proof = await self._proofs.inclusion(caller().org_id, request.entry_id)
+        return pb.GetInclusionProofResponse(success=True, data=wire.inclusion(proof), meta=meta())
+
+    async def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetConsistencyProofResponse:
+        later = request.to_size if request.HasField("to_size") else None
+        proof = await self._proofs.consistency(caller().org_id, request.from_size, later)
+        return pb.GetConsistencyProofResponse(success=True, data=wire.consistency(proof), meta=meta())
+
+    async def GetLogCheckpoint(
+        self, request: pb.GetLogCheckpointRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetLogCheckpointResponse:
+        proof = await self._proofs.log_of_logs(request.from_size)
+        return pb.GetLogCheckpointResponse(success=True, data=wire.consistency(proof), meta=meta())
 
     async def ExportAudit(
         self, request: pb.ExportAuditRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[HttpBody]:
-        raise NotImplementedYet
-        yield  # a stream
+        asked = Asked(
+            since=_moment(request.since, "since"),
+            until=_moment(request.until, "until"),
+            from_size=request.from_size if request.HasField("from_size") else None,
+        )
+        file = await self._exports.export(caller(), asked)
+        name = f"audit-{caller().org_id}.jsonl"
+        await context.send_initial_metadata((("content-disposition", f'attachment; filename="{name}"'),))
+        async for piece in file:
+            yield HttpBody(content_type="application/jsonl", data=piece)
 
 
 class AuditIntakeServicer(AuditIntakeServiceServicer):
@@ -99,10 +133,10 @@ def _moment(text: str, param: str) -> datetime | None:
         ) from None
 
 
-def _seq(cursor: str) -> int | None:
+def _position(cursor: str) -> int | None:
     position = decode_cursor(cursor)
     if position is None:
         return None
-    if not position.isdecimal() or len(position) > _MAX_SEQ_DIGITS:
+    if not position.isdecimal() or len(position) > _MAX_DIGITS:
         raise ValidationFailed("The cursor is not one that this list gave.", param="cursor")
     return int(position)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import psycopg
 from sqlalchemy import LargeBinary, cast, literal, null, select, union_all
 from sqlalchemy.types import BigInteger
 
@@ -63,3 +64,34 @@ async def find_entry(tx: Tx, org_id: OrgId, entry_id: str) -> Entry | None:
     )
     row = rows.first()
     return None if row is None else Entry(event_of(row[0]), row[1], row[2])
+
+
+async def find_leaf(
+    connection: psycopg.AsyncConnection, org_id: OrgId, entry_id: str
+) -> tuple[int, bytes, bytes] | None:
+    """Place, leaf and leaf hash of an entry that has its place."""
+    statement = "SELECT seq, leaf, leaf_hash FROM audit_entries WHERE org_id = %s AND id = %s"
+    cursor = await connection.execute(statement, (org_id, entry_id), binary=True)
+    return await cursor.fetchone()
+
+
+async def leaves(connection: psycopg.AsyncConnection, org_id: OrgId, first: int, end: int) -> list[bytes]:
+    """From `first` up to, but without, `end`."""
+    statement = "SELECT leaf FROM audit_entries WHERE org_id = %s AND seq >= %s AND seq < %s ORDER BY seq"
+    cursor = await connection.execute(statement, (org_id, first, end), binary=True)
+    return [leaf for (leaf,) in await cursor.fetchall()]
+
+
+async def places(
+    connection: psycopg.AsyncConnection, org_id: OrgId, since: datetime | None, until: datetime | None
+) -> tuple[int, int]:
+    """The first place, and the one behind the last, of what happened in this time; twice 0 where nothing did."""
+    statement = """
+        SELECT coalesce(min(seq), 0), coalesce(max(seq) + 1, 0) FROM audit_entries
+        WHERE org_id = %s AND created_at >= coalesce(%s, '-infinity'::timestamptz) AND created_at < coalesce(%s, 'infinity'::timestamptz)
+    """
+    cursor = await connection.execute(statement, (org_id, since, until))
+    row = await cursor.fetchone()
+    if row is None:
+        raise AssertionError("an aggregate has a row")
+    return row[0], row[1]

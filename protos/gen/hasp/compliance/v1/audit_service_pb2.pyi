@@ -114,20 +114,68 @@ class GetInclusionProofResponse(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., data: _Optional[_Union[InclusionProof, _Mapping]] = ..., meta: _Optional[_Union[_envelope_pb2.Meta, _Mapping]] = ...) -> None: ...
 
 class InclusionProof(_message.Message):
-    __slots__ = ("leaf_index", "tree_size", "leaf_hash", "hashes", "checkpoint", "leaf")
+    __slots__ = ("leaf_index", "tree_size", "leaf_hash", "hashes", "checkpoint", "leaf", "tlog_proof")
     LEAF_INDEX_FIELD_NUMBER: _ClassVar[int]
     TREE_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     HASHES_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
+    TLOG_PROOF_FIELD_NUMBER: _ClassVar[int]
     leaf_index: float
     tree_size: float
     leaf_hash: str
     hashes: _containers.RepeatedScalarFieldContainer[str]
     checkpoint: str
     leaf: str
-    def __init__(self, leaf_index: _Optional[float] = ..., tree_size: _Optional[float] = ..., leaf_hash: _Optional[str] = ..., hashes: _Optional[_Iterable[str]] = ..., checkpoint: _Optional[str] = ..., leaf: _Optional[str] = ...) -> None: ...
+    tlog_proof: str
+    def __init__(self, leaf_index: _Optional[float] = ..., tree_size: _Optional[float] = ..., leaf_hash: _Optional[str] = ..., hashes: _Optional[_Iterable[str]] = ..., checkpoint: _Optional[str] = ..., leaf: _Optional[str] = ..., tlog_proof: _Optional[str] = ...) -> None: ...
+
+class GetConsistencyProofRequest(_message.Message):
+    __slots__ = ("from_size", "to_size")
+    FROM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TO_SIZE_FIELD_NUMBER: _ClassVar[int]
+    from_size: int
+    to_size: int
+    def __init__(self, from_size: _Optional[int] = ..., to_size: _Optional[int] = ...) -> None: ...
+
+class GetConsistencyProofResponse(_message.Message):
+    __slots__ = ("success", "data", "meta")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    data: ConsistencyProof
+    meta: _envelope_pb2.Meta
+    def __init__(self, success: _Optional[bool] = ..., data: _Optional[_Union[ConsistencyProof, _Mapping]] = ..., meta: _Optional[_Union[_envelope_pb2.Meta, _Mapping]] = ...) -> None: ...
+
+class ConsistencyProof(_message.Message):
+    __slots__ = ("from_size", "to_size", "hashes", "checkpoint")
+    FROM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TO_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    from_size: float
+    to_size: float
+    hashes: _containers.RepeatedScalarFieldContainer[str]
+    checkpoint: str
+    def __init__(self, from_size: _Optional[float] = ..., to_size: _Optional[float] = ..., hashes: _Optional[_Iterable[str]] = ..., checkpoint: _Optional[str] = ...) -> None: ...
+
+class GetLogCheckpointRequest(_message.Message):
+    __slots__ = ("from_size",)
+    FROM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    from_size: int
+    def __init__(self, from_size: _Optional[int] = ...) -> None: ...
+
+class GetLogCheckpointResponse(_message.Message):
+    __slots__ = ("success", "data", "meta")
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    success: bool
+    data: ConsistencyProof
+    meta: _envelope_pb2.Meta
+    def __init__(self, success: _Optional[bool] = ..., data: _Optional[_Union[ConsistencyProof, _Mapping]] = ..., meta: _Optional[_Union[_envelope_pb2.Meta, _Mapping]] = ...) -> None: ...
 
 class ListCheckpointsRequest(_message.Message):
     __slots__ = ("cursor", "limit")
@@ -160,9 +208,11 @@ class Checkpoint(_message.Message):
     def __init__(self, tree_size: _Optional[float] = ..., root_hash: _Optional[str] = ..., note: _Optional[str] = ..., created_at: _Optional[str] = ...) -> None: ...
 
 class ExportAuditRequest(_message.Message):
-    __slots__ = ("since", "until")
+    __slots__ = ("since", "until", "from_size")
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    FROM_SIZE_FIELD_NUMBER: _ClassVar[int]
     since: str
     until: str
-    def __init__(self, since: _Optional[str] = ..., until: _Optional[str] = ...) -> None: ...
+    from_size: int
+    def __init__(self, since: _Optional[str] = ..., until: _Optional[str] = ..., from_size: _Optional[int] = ...) -> None: ...

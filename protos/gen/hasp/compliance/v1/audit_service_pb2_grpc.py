@@ -46,6 +46,16 @@ class AuditServiceStub:
                 request_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsRequest.SerializeToString,
                 response_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsResponse.FromString,
                 _registered_method=True)
+        self.GetConsistencyProof = channel.unary_unary(
+                '/hasp.compliance.v1.AuditService/GetConsistencyProof',
+                request_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+                response_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+                _registered_method=True)
+        self.GetLogCheckpoint = channel.unary_unary(
+                '/hasp.compliance.v1.AuditService/GetLogCheckpoint',
+                request_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointRequest.SerializeToString,
+                response_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointResponse.FromString,
+                _registered_method=True)
         self.ExportAudit = channel.unary_stream(
                 '/hasp.compliance.v1.AuditService/ExportAudit',
                 request_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ExportAuditRequest.SerializeToString,
@@ -76,6 +86,21 @@ class AuditServiceServicer:
 
     def ListCheckpoints(self, request, context):
         """ListCheckpoints returns the signed checkpoints of the organization's tree, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsistencyProof(self, request, context):
+        """GetConsistencyProof returns a proof (RFC 9162 §2.1.4) that an earlier tree is a prefix of the newest checkpoint's, or of another one's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogCheckpoint(self, request, context):
+        """GetLogCheckpoint returns the newest checkpoint of the log of logs, whose leaves are the checkpoints of all organizations' trees,
+        with a proof that an earlier one is a prefix of it. It says nothing of any organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +142,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ListCheckpoints,
                     request_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsRequest.FromString,
                     response_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'GetConsistencyProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProof,
+                    request_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
+                    response_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'GetLogCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogCheckpoint,
+                    request_deserializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointRequest.FromString,
+                    response_serializer=hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointResponse.SerializeToString,
             ),
             'ExportAudit': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportAudit,
@@ -189,6 +224,60 @@ class AuditService:
             '/hasp.compliance.v1.AuditService/ListCheckpoints',
             hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsRequest.SerializeToString,
             hasp_dot_compliance_dot_v1_dot_audit__service__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistencyProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hasp.compliance.v1.AuditService/GetConsistencyProof',
+            hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+            hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hasp.compliance.v1.AuditService/GetLogCheckpoint',
+            hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointRequest.SerializeToString,
+            hasp_dot_compliance_dot_v1_dot_audit__service__pb2.GetLogCheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

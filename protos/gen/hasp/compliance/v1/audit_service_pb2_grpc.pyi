@@ -21,6 +21,12 @@ class AuditServiceStub:
     """ListAuditEntries returns sequenced entries by sequence number, newest first."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListCheckpointsRequest, _audit_service_pb2.ListCheckpointsResponse]
     """ListCheckpoints returns the signed checkpoints of the organization's tree, newest first."""
+    GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.GetConsistencyProofResponse]
+    """GetConsistencyProof returns a proof (RFC 9162 §2.1.4) that an earlier tree is a prefix of the newest checkpoint's, or of another one's."""
+    GetLogCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetLogCheckpointRequest, _audit_service_pb2.GetLogCheckpointResponse]
+    """GetLogCheckpoint returns the newest checkpoint of the log of logs, whose leaves are the checkpoints of all organizations' trees,
+    with a proof that an earlier one is a prefix of it. It says nothing of any organization.
+    """
     ExportAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditRequest, _httpbody_pb2.HttpBody]
     """ExportAudit streams a self-contained signed file that `hasp audit verify` checks offline.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
@@ -50,6 +56,24 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_audit_service_pb2.ListCheckpointsRequest, _abc.Awaitable[_audit_service_pb2.ListCheckpointsResponse]],
     ) -> _abc.Awaitable[_audit_service_pb2.ListCheckpointsResponse]:
         """ListCheckpoints returns the signed checkpoints of the organization's tree, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetConsistencyProof(
+        self,
+        request: _audit_service_pb2.GetConsistencyProofRequest,
+        context: _aio.ServicerContext[_audit_service_pb2.GetConsistencyProofRequest, _abc.Awaitable[_audit_service_pb2.GetConsistencyProofResponse]],
+    ) -> _abc.Awaitable[_audit_service_pb2.GetConsistencyProofResponse]:
+        """GetConsistencyProof returns a proof (RFC 9162 §2.1.4) that an earlier tree is a prefix of the newest checkpoint's, or of another one's."""
+
+    @_abc_1.abstractmethod
+    def GetLogCheckpoint(
+        self,
+        request: _audit_service_pb2.GetLogCheckpointRequest,
+        context: _aio.ServicerContext[_audit_service_pb2.GetLogCheckpointRequest, _abc.Awaitable[_audit_service_pb2.GetLogCheckpointResponse]],
+    ) -> _abc.Awaitable[_audit_service_pb2.GetLogCheckpointResponse]:
+        """GetLogCheckpoint returns the newest checkpoint of the log of logs, whose leaves are the checkpoints of all organizations' trees,
+        with a proof that an earlier one is a prefix of it. It says nothing of any organization.
+        """
 
     @_abc_1.abstractmethod
     def ExportAudit(
