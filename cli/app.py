@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from cli.audit import audit
 from cli.databases import provision as make_databases
 from cli.deployment import write_secrets
 from cli.organizations import SCOPES, OrganizationError, Organizations, identity_of
@@ -27,6 +28,7 @@ key = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(org, name="org")
 app.add_typer(user, name="user")
 app.add_typer(key, name="key")
+app.add_typer(audit, name="audit")
 
 
 @app.command()

@@ -30,11 +30,13 @@ _MOST_LINE = 64 << 20
 
 
 class NotVerified(Exception):
-    """What is wrong, for a person to read; `seq` is the first entry that is bad, where it can be told."""
+    """What is wrong, for a person to read. The first entry that is bad is `seq`, or one of those from there to `last`: what was signed
+    together can only be told apart together. Both are None where it is no entry that is bad."""
 
-    def __init__(self, reason: str, seq: int | None = None) -> None:
+    def __init__(self, reason: str, seq: int | None = None, last: int | None = None) -> None:
         super().__init__(reason)
         self.seq = seq
+        self.last = seq if last is None else last
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,11 @@ class Keys:
         raise NotVerified(f"a note is not signed by a trusted key as {name}")
 
     def believe(self, endorsement: str, deployment: str) -> None:
-        """Trust the new key that an already trusted one has signed for. Raises NotVerified."""
-        text, signed_by = self.open(endorsement, deployment)
+        """Trust the new key that an already trusted one has signed for; what another signed says nothing. Raises NotVerified."""
+        try:
+            text, signed_by = self.open(endorsement, deployment)
+        except NotVerified:
+            return
         lines = text.split("\n")
         if len(lines) != 6 or lines[0] != ENDORSEMENT or lines[1] != deployment:
             raise NotVerified("an endorsement of a key does not have its form")
@@ -347,6 +352,8 @@ class _Reading:
         self._prefixes: set[int] = set()
         self._sound = 0
         """Leaves below the last checkpoint that the entries agreed with."""
+        self.unsigned: tuple[int, int] | None = None
+        """The first entries since that stand before a checkpoint which no trusted key signed."""
 
     def verify(self) -> Verified:
         try:
@@ -436,8 +443,10 @@ class _Reading:
             return
         try:
             signed = checkpoint(note, self._header.origin, self._keys)
-        except NotVerified as failure:
-            raise NotVerified(f"{failure}, behind entry {tree.size - 1}", self._sound) from None
+        except NotVerified:
+            # By a key before those that are trusted, or by nobody: a later one tells.
+            self.unsigned = self.unsigned or (self._sound, tree.size - 1)
+            return
         if signed.size != tree.size:
             last = max(signed.size, tree.size) - 1
             where = f"the checkpoint of {signed.size} leaves stands behind entry {tree.size - 1}"
@@ -446,12 +455,12 @@ class _Reading:
             )
         if signed.root != tree.root:
             self._refuse_changed(tree.size)
-        self._sound = tree.size
+        self._sound, self.unsigned = tree.size, None
 
     def _refuse_changed(self, size: int) -> NoReturn:
         seq, last = self._sound, min(size, self._header.end) - 1
         where = f"entry {seq}" if seq >= last else f"one of the entries {seq} to {last}"
-        raise NotVerified(f"{where} is not what was signed", seq)
+        raise NotVerified(f"{where} is not what was signed", seq, last)
 
     def _meet_earlier(self) -> None:
         signed = self._earlier.get(self._tree.size)
@@ -531,9 +540,18 @@ def verify(path: Path, keys: Keys, earlier: list[Signed] | None = None) -> Verif
     """Raises NotVerified; OSError where the file cannot be read."""
     try:
         return _Reading(path, keys, earlier or [], careful=False).verify()
-    except NotVerified as failure:
-        _Reading(path, keys, earlier or [], careful=True).verify()
-        raise AssertionError("a file was refused and then was not") from failure
+    except NotVerified as found:
+        failure = found
+    reading = _Reading(path, keys, earlier or [], careful=True)
+    try:
+        reading.verify()
+    except NotVerified as found:
+        failure = found
+    if failure.seq is None and reading.unsigned is not None:
+        first, last = reading.unsigned
+        where = f"entry {first}" if first >= last else f"one of the entries {first} to {last}"
+        raise NotVerified(f"{failure}; from {where} on nothing is signed by a trusted key", first, last)
+    raise failure
 
 
 def anchor_of(path: Path, keys: Keys) -> Signed:
@@ -582,7 +600,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         verified = verify(asked.file, keys, [anchor_of(path, keys) for path in asked.earlier])
     except NotVerified as failure:
-        entry = "" if failure.seq is None else f"\nfirst bad entry: {failure.seq}"
+        several = f" to {failure.last}, one of them" if failure.last != failure.seq else ""
+        entry = "" if failure.seq is None else f"\nfirst bad entry: {failure.seq}{several}"
         return _fail(f"{failure}{entry}", asked.file)
     except OSError as failure:
         return _fail(str(failure))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.audit_keys import ENDORSEMENTS, ensure_key
 from cli.databases import SERVICES, DatabaseUrls
 from cli.settings import ROOT
 from cli.state import private_folder, read_or_create, socket_folder
@@ -98,6 +99,9 @@ def service_programs(
     }
     own: dict[str, dict[str, str]] = {service: {} for service in SERVICES}
     own["identity"]["HASP_TOKEN_PEPPER_FILE"] = str(_random_key(keys / "token-pepper"))
+    audit_key = ensure_key(keys / "audit.key")
+    own["compliance"]["HASP_AUDIT_KEY_FILE"] = str(audit_key)
+    own["compliance"]["HASP_AUDIT_ENDORSEMENTS_FILE"] = str(audit_key.with_name(ENDORSEMENTS))
     own["inference"]["ANTHROPIC_API_KEY"] = upstream.api_key
     if upstream.base_url is not None:
         own["inference"]["ANTHROPIC_BASE_URL"] = upstream.base_url

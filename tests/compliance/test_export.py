@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cli import audit_verifier
+from cli.audit_keys import endorsement
 from cli.audit_verifier import Keys, NotVerified, Signed, Verified
 from services.chassis.access import Call, Principal, current
 from services.chassis.database import Database
 from services.chassis.errors import ValidationFailed
 from services.compliance.domain.checkpoints import LOG_OF_LOGS, Signers, head_hash, text
-from services.compliance.domain.exports import Extent, endorsement, manifest
+from services.compliance.domain.exports import Extent, manifest
 from services.compliance.domain.leaves import leaf_hash
 from services.compliance.domain.merkle import Tree
 from services.compliance.store import sequencing
@@ -389,6 +390,8 @@ async def test_every_tampering_is_found_and_named(house: House, tmp_path: Path) 
             check(tampered, house.keys, tmp_path)
         if seq is not None:
             assert found.value.seq == seq, (name, str(found.value), found.value.seq)
+            assert found.value.last is not None
+            assert found.value.last - seq <= 2, name  # three entries were signed for at a time
 
 
 async def test_where_each_entry_was_signed_for_alone_the_very_entry_is_named(

@@ -168,6 +168,12 @@ def test_a_query_that_the_path_does_not_have_is_refused_before_authentication(sh
         ("GET", "/v1/audit?limit=0", None, "limit"),
         ("GET", "/v1/audit?limit=201", None, "limit"),
         ("GET", "/v1/audit?since=yesterday", None, "since"),
+        ("GET", "/v1/audit/export?since=yesterday", None, "since"),
+        ("GET", "/v1/audit/export?from_size=999999999", None, "from_size"),
+        ("GET", "/v1/audit/export?from_size=-1", None, "from_size"),
+        ("GET", "/v1/audit/consistency?from_size=999999999", None, "from_size"),
+        ("GET", "/v1/audit/log?from_size=999999999", None, "from_size"),
+        ("GET", "/v1/audit/checkpoints?limit=0", None, "limit"),
         ("GET", "/v1/usage?start=yesterday", None, "start"),
         ("GET", "/v1/usage?group_by=mood", None, "group_by"),
         ("GET", "/v1/api_keys?limit=1000", None, "limit"),
@@ -196,6 +202,8 @@ def test_an_expiry_in_the_past_is_refused(shared_clinic: Clinic):
         ("DELETE", "/v1/api_keys/nonsense"),
         ("GET", "/v1/models/claude-none"),
         ("GET", f"/v1/audit/{ULID}"),
+        ("GET", f"/v1/audit/{ULID}/proof"),
+        ("GET", "/v1/audit/consistency?from_size=1&to_size=999999999"),
         ("GET", f"/v1/compliance/baa/acceptances/{ULID}"),
     ],
 )
@@ -264,7 +272,7 @@ def test_a_request_that_is_not_http_gets_no_proxy_text(shared_clinic: Clinic):
     assert b"upstream" not in answer.lower()
 
 
-@pytest.mark.parametrize("path", ["/v1/webhooks", f"/v1/audit/{ULID}/proof", "/v1/audit/checkpoints"])
+@pytest.mark.parametrize("path", ["/v1/webhooks", f"/v1/compliance/baa/acceptances/{ULID}/download"])
 def test_what_later_versions_bring_says_so(shared_clinic: Clinic, path: str):
     """Declared in the contract and not built yet: 501 in the envelope, never a proxy's text."""
     answer = shared_clinic.http.get(path)

@@ -17,8 +17,8 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.chassis.notes import Signer
 from services.compliance.domain.leaves import leaf_hash
-from services.compliance.domain.notes import Signer
 
 LOG_OF_LOGS = ""
 """In place of an organization's id."""

@@ -19,14 +19,12 @@ choose by the time of happening, what lies between the first and the last chosen
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.compliance.domain.leaves import canonical
 
 FORMAT = "hasp-audit-export/1"
-ENDORSEMENT = "hasp-audit-key/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,3 @@ def hexes(hashes: Sequence[bytes]) -> list[str]:
 def manifest(origin: str, extent: Extent, sha256: str) -> str:
     """What is signed at the end. Its first line differs from a checkpoint's, which is signed by the same key."""
     return f"{FORMAT}\n{origin}\nfirst {extent.first}\ncount {extent.count}\ntree_size {extent.tree_size}\nsha256 {sha256}\n"
-
-
-def endorsement(deployment: str, old: bytes, new: bytes, at: str) -> str:
-    """What the old key signs of the new one (raw public keys), under the name `<deployment>/audit`."""
-    return f"{ENDORSEMENT}\n{deployment}/audit\nold {base64.b64encode(old).decode()}\nnew {base64.b64encode(new).decode()}\nat {at}\n"

@@ -4,7 +4,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.compliance.domain.notes import Signer
+from services.chassis.notes import Signer
 from tests.notes import text_of
 
 # The example of golang.org/x/mod/sumdb/note, whose format this is.

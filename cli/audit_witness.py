@@ -1,0 +1,72 @@
+"""A witness: it keeps the newest checkpoint that it has seen, and takes a later one only with a proof that nothing before it was changed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from cli.audit_verifier import Keys, NotVerified, Signed, checkpoint, is_prefix
+from cli.state import write_private
+
+_SECONDS = 30
+_MOST_BYTES = 1 << 20
+
+
+class Unreachable(Exception):
+    """The deployment did not answer the question."""
+
+
+def witness(url: str, api_key: str, keys: Keys, kept: Path) -> tuple[Signed | None, Signed]:
+    """Look at the organization's tree once; what was kept before, and the checkpoint that is kept now.
+
+    `kept` holds the note. Raises NotVerified for a tree that is smaller or another one, or is not signed by a trusted key; then nothing
+    is written. Raises Unreachable.
+    """
+    before = None
+    if kept.exists():
+        text = kept.read_text(encoding="utf-8")
+        before = checkpoint(text, text.partition("\n")[0], keys)
+    told = _ask(url, api_key, before.size if before else 0)
+    note, hashes = told["checkpoint"], [bytes.fromhex(hashed) for hashed in told["hashes"]]
+    origin = note.partition("\n")[0]
+    now = checkpoint(note, origin, keys)
+    if before is not None:
+        if before.text.partition("\n")[0] != origin:
+            raise NotVerified("the checkpoint is of another tree")
+        if not is_prefix(before.size, now.size, before.root, now.root, hashes):
+            raise NotVerified(
+                f"the tree of {before.size} leaves that was seen before is not a prefix of the one of {now.size}"
+            )
+    write_private(kept, note)
+    return before, now
+
+
+def _ask(url: str, api_key: str, from_size: int) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Unreachable("the address is not one of HTTP")
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=_SECONDS, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_SECONDS)
+    try:
+        path = f"{parts.path.rstrip('/')}/v1/audit/consistency?{urlencode({'from_size': from_size})}"
+        connection.request("GET", path, headers={"Authorization": f"Bearer {api_key}"})
+        answer = connection.getresponse()
+        body = json.loads(answer.read(_MOST_BYTES))
+    except (OSError, http.client.HTTPException, ValueError) as failure:
+        raise Unreachable(f"the deployment did not answer: {type(failure).__name__}") from failure
+    finally:
+        connection.close()
+    if answer.status == http.client.UNPROCESSABLE_ENTITY and from_size:
+        raise NotVerified(f"the tree is smaller than the {from_size} leaves that were seen before")
+    if answer.status != http.client.OK:
+        raise Unreachable(f"the deployment answered {answer.status}")
+    return body["data"]
