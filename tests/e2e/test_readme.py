@@ -1,14 +1,19 @@
 """What the README shows of agents is run as it stands there."""
 
 import json
+import os
 import re
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.clinic import Clinic
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PATH = f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}"
 
 
 def shell_of(section: str) -> str:
@@ -20,13 +25,25 @@ def shell_of(section: str) -> str:
 
 def run(clinic: Clinic, script: str, folder: Path) -> list[Any]:
     """The JSON lines that the commands print."""
-    (folder / ".hasp").mkdir()
-    (folder / ".hasp" / "dev.env").write_text(f"HASP_BASE_URL={clinic.suite.base_url}\nHASP_API_KEY={clinic.key}\n")
-    done = subprocess.run(
-        ["sh", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = shell(clinic, script, folder)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def shell(clinic: Clinic, script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / ".hasp").mkdir()
+    (folder / ".hasp" / "dev.env").write_text(f"HASP_BASE_URL={clinic.suite.base_url}\nHASP_API_KEY={clinic.key}\n")
+    (folder / "hasp").write_text(f'#!/bin/sh\nPYTHONPATH={PATH} exec {sys.executable} -m cli "$@"\n')
+    (folder / "hasp").chmod(0o700)
+    return subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"HASP_STATE_DIR": str(clinic.suite.state)},
+    )
 
 
 def test_the_commands_about_agents_do_what_they_say(clinic: Clinic, tmp_path: Path):
@@ -39,3 +56,14 @@ def test_the_commands_about_agents_do_what_they_say(clinic: Clinic, tmp_path: Pa
     assert gone["error"]["hasp_code"] == "INVALID_API_KEY"
     assert [each["data"]["agent"]["status"] for each in archived] == ["archived"] * 2
     assert {len(entry["metadata"]["delegation_path"]) for entry in entries["data"]} == {2, 3}
+
+
+def test_the_commands_about_the_audit_log_do_what_they_say(clinic: Clinic, tmp_path: Path):
+    time.sleep(0.5)  # what the clinic was opened with has its places
+    done = shell(clinic, shell_of("Audit, without trusting the operator"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    verified, *rest = done.stdout.splitlines()
+    assert verified == f"VERIFIED hasp.local/audit/{clinic.org_id}"
+    assert any("is a prefix" in line for line in rest)
+    assert rest[-1] == "found"
+    assert "NOT VERIFIED: entry 1 is missing" in done.stderr

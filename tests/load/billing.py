@@ -10,45 +10,25 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
 
-from cli.databases import provision
-from cli.postgres import EmbeddedPostgres
-from cli.processes import Spawner
 from cli.settings import ROOT
-from cli.state import private_folder
 from services.billing.domain.metering import Demand, Settlement
 from services.billing.domain.usage import Basis, Tokens
 from services.billing.usecases.accounts import Accounts
 from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
-from services.chassis import migrations
 from services.chassis.access import OrgId
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
+from tests.load.postgres import database
 
 MODEL, VERSION = "claude-sonnet-4-6", "2026-05-01"
 CLOCK = SystemClock()
-
-
-@contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """PostgreSQL that flushes to disk; the URL of billing's app role."""
-    spawner = Spawner()
-    postgres = EmbeddedPostgres(folder / "postgres", spawner, log=folder / "postgres.log")
-    try:
-        postgres.start()
-        urls = provision(postgres.admin_url, private_folder(folder / "passwords"))["billing"]
-        migrations.upgrade(urls.owner_url, "billing")
-        yield urls.app_url
-    finally:
-        postgres.stop()
-        spawner.close()
 
 
 class Bench:
@@ -121,5 +101,5 @@ async def measure(url: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder)) as url:
+    with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder), "billing") as url:
         uvloop.run(measure(url, float(sys.argv[1]) if len(sys.argv) > 1 else 5))
