@@ -486,6 +486,8 @@ class _Reading:
     def _log(self, told: Any, anchor: Signed | None) -> None:
         if told is None and anchor is None:
             return
+        if not isinstance(told, dict):
+            raise NotVerified("the checkpoint's place in the log of logs is missing")
         try:
             index, hashes, note = told["index"], _hashes(told["hashes"]), told["checkpoint"]
             log = checkpoint(note, self._header.deployment, self._keys)

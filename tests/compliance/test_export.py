@@ -428,7 +428,7 @@ async def test_random_edits_are_found(house: House, tmp_path: Path) -> None:
     lines = file.splitlines(keepends=True)
 
     @given(st.data())
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     def edit(data: st.DataObject) -> None:
         kind = data.draw(st.sampled_from(["byte", "insert", "delete", "drop", "swap", "repeat", "cut"]))
         place = data.draw(st.integers(0, len(file) - 1))
