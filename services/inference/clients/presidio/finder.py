@@ -55,20 +55,16 @@ class Finder:
         if self._seeker is None:
             yield from self.pattern.finditer(text, start, end)
             return
-        behind = self._behind
+        seek, match, behind = self._seeker.search, self.pattern.match, self._behind
         if behind and start == 0:
-            if first := self.pattern.match(text, 0, end):
-                yield first
-                start = first.end()
-            else:
-                start = 1
-        while sought := self._seeker.search(text, start - behind, end):
-            start = sought.start() + behind
-            if found := self.pattern.match(text, start, end):
+            if found := match(text, 0, end):
                 yield found
-                start = found.end()
-            else:
-                start += 1
+            start = found.end() if found else 1
+        while sought := seek(text, start - behind, end):
+            start = sought.start() + behind
+            if found := match(text, start, end):
+                yield found
+            start = found.end() if found else start + 1
 
 
 def _first(sequence: Sequence[tuple[Any, Any]], ignore_case: bool) -> tuple[frozenset[str], bool]:

@@ -104,8 +104,8 @@ def _is_announced(text: str, start: int) -> bool:
     return _ANNOUNCED.search(text, max(0, start - 14), start) is not None
 
 
-def _is_unknown(*pair: str) -> bool:
-    return not any(words.is_english(word) or words.is_heading(word) or words.is_medical(word) for word in pair)
+def _is_unknown(first: str, last: str) -> bool:
+    return not (words.is_english(first) or words.is_english(last) or words.is_heading(first) or words.is_heading(last))
 
 
 def _pair(first: str, last: str, *, announced: bool) -> bool:

@@ -29,6 +29,7 @@ _TWINS = dict(
         strict=True,
     )
 )
+_TWIN = re.compile(f"[{''.join(_TWINS)}]")
 _MIXED = re.compile(r"[^\W\d_]*[A-Za-z][^\W\d_]*")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _DASHES = frozenset("–—―‒")
@@ -150,6 +151,8 @@ def second_views(text: str) -> Iterator[tuple[int, View]]:
 
 
 def _twin_positions(text: str) -> frozenset[int]:
+    if _TWIN.search(text) is None:
+        return frozenset()
     return frozenset(
         index
         for word in _MIXED.finditer(text)

@@ -73,18 +73,17 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def suspicious(text: str, start: int, end: int, covered: Sequence[Span] = ()) -> bool:
-    """Whether a sentence holds a capitalised word that is neither known to be harmless nor found already."""
+def suspicious(text: str, start: int, end: int, covered: Sequence[Span], starts: Sequence[int]) -> bool:
+    """Whether a sentence holds a capitalised word that is neither known to be harmless nor found already.
+
+    `starts` are those of the covered spans.
+    """
     for match in _CAPITALISED.finditer(text, start, end):
         if match.end() - match.start() > 1 and not words.is_safe(match.group()):
-            index = bisect_right(covered, match.start(), key=_start_of) - 1
+            index = bisect_right(starts, match.start()) - 1
             if index < 0 or covered[index].end < match.end():
                 return True
     return False
-
-
-def _start_of(span: Span) -> int:
-    return span.start
 
 
 def detect(text: str, ner: Ner, found: Iterable[Span] = (), *, gated: bool = True) -> list[Span]:
@@ -94,12 +93,13 @@ def detect(text: str, ner: Ner, found: Iterable[Span] = (), *, gated: bool = Tru
     is read too, as it stands, because the model judges a name by what is around it.
     """
     covered = merge(found)
+    begun = [span.start for span in covered]
     pieces: list[str] = []
     starts: list[int] = []  # in what is read
     shifts: list[int] = []  # from there to the text
     length = 0
     for start, end in sentences(text):
-        if suspicious(text, start, end, covered):
+        if suspicious(text, start, end, covered, begun):
             pieces.append(text[start:end])
             starts.append(length)
             shifts.append(start - length)

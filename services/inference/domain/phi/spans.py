@@ -1,7 +1,7 @@
 """A detection and the rule by which overlapping detections become one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from services.inference.domain.phi.entities import BY_NAME
@@ -36,18 +36,29 @@ def merge(spans: Iterable[Span]) -> list[Span]:
         return spans
     merged: list[Span] = []
     leader: Span | None = None
-    for span in sorted(spans, key=lambda s: (s.start, -s.end, -s.score, s.recognizer)):
+    start, end, score = 0, 0, 0.0
+    for span in sorted(spans, key=_order):
         if span.end <= span.start:
             continue
-        if leader is None or not merged or span.start >= merged[-1].end:
-            merged.append(span)
-            leader = span
+        if leader is None or span.start >= end:
+            if leader:
+                merged.append(_over(leader, start, end, score))
+            leader, start, end, score = span, span.start, span.end, span.score
             continue
         if _rank(span) > _rank(leader):
             leader = span
-        last = merged[-1]
-        merged[-1] = replace(leader, start=last.start, end=max(last.end, span.end), score=max(last.score, span.score))
+        end, score = max(end, span.end), max(score, span.score)
+    if leader:
+        merged.append(_over(leader, start, end, score))
     return merged
+
+
+def _over(leader: Span, start: int, end: int, score: float) -> Span:
+    return Span(start, end, leader.entity_type, score, leader.recognizer)
+
+
+def _order(span: Span) -> tuple[int, int, float, str]:
+    return span.start, -span.end, -span.score, span.recognizer
 
 
 def _rank(span: Span) -> tuple[int, int]:
