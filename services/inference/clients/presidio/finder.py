@@ -8,6 +8,7 @@ say so only of ASCII: whether there is a match is up to the pattern alone.
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from re import _constants as op  # type: ignore[attr-defined]  # no public way leads to a parsed pattern
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -33,29 +34,14 @@ class Finder:
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self.pattern = pattern
-        parsed = parser.parse(pattern.pattern, pattern.flags)
-        ignore_case = bool(pattern.flags & re.IGNORECASE)
-        first, empty = _first(parsed, ignore_case)
-        never = _NONE if empty else _ASCII - first
-        apart = _NONE if empty else _never_before(parsed)
-        flags = "".join(letter for letter, flag in _FLAGS.items() if pattern.flags & flag)
-        source = f"(?{flags}:{pattern.pattern})" if flags else f"(?:{pattern.pattern})"
-        self._behind = 0
-        self._seeker: re.Pattern[str] | None = None
-        if apart and first & _LETTERS:
-            self._behind = 1
-            self._seeker = re.compile(f"{_none_of(apart)}(?={_none_of(never)})(?={source})")
-        elif never:
-            # A look behind must not hold a reference back.
-            whole = "" if pattern.groups > len(pattern.groupindex) else rf"(?<=(?={source})[\s\S])"
-            self._seeker = re.compile(_none_of(never) + whole)
 
     def finditer(self, text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[re.Match[str]]:
         """As the pattern's own."""
-        if self._seeker is None:
+        seeker, behind = self._seeker
+        if seeker is None:
             yield from self.pattern.finditer(text, start, end)
             return
-        seek, match, behind = self._seeker.search, self.pattern.match, self._behind
+        seek, match = seeker.search, self.pattern.match
         if behind and start == 0:
             if found := match(text, 0, end):
                 yield found
@@ -65,6 +51,23 @@ class Finder:
             if found := match(text, start, end):
                 yield found
             start = found.end() if found else start + 1
+
+    @cached_property
+    def _seeker(self) -> tuple[re.Pattern[str] | None, int]:
+        """What finds where a match begins, and how many characters in front of it; made at first use, for it costs milliseconds."""
+        pattern = self.pattern
+        parsed = parser.parse(pattern.pattern, pattern.flags)
+        first, empty = _first(parsed, bool(pattern.flags & re.IGNORECASE))
+        never, apart = (_NONE, _NONE) if empty else (_ASCII - first, _never_before(parsed))
+        flags = "".join(letter for letter, flag in _FLAGS.items() if pattern.flags & flag)
+        source = f"(?{flags}:{pattern.pattern})" if flags else f"(?:{pattern.pattern})"
+        if apart and first & _LETTERS:
+            return re.compile(f"{_none_of(apart)}(?={_none_of(never)})(?={source})"), 1
+        if not never:
+            return None, 0
+        # A look behind must not hold a reference back.
+        whole = "" if pattern.groups > len(pattern.groupindex) else rf"(?<=(?={source})[\s\S])"
+        return re.compile(_none_of(never) + whole), 0
 
 
 def _first(sequence: Sequence[tuple[Any, Any]], ignore_case: bool) -> tuple[frozenset[str], bool]:

@@ -25,7 +25,13 @@ from services.inference.clients.presidio.versions import Tier
 _PR_SET_PDEATHSIG = 1
 _MOST_MEMORY = 3 << 30
 _SHARE_OF_A_DOCUMENT = 0.5  # of the time that is left: its text has to be scanned too
-_WARM_UP = "Patient: Ada Lovelace, MRN 4827193, seen in London at St. Mary's Hospital on May 3, 2024."
+# Before the first fork, so that what is made at first use is made once: lists, and what runs ahead of a pattern.
+_WARM_UP = """Patient: Ada Lovelace, DOB 12/10/1955, MRN 4827193, 94 y/o, seen in London at St. Mary's Hospital on May 3, 2024.
+Dr. Grace Hopper, MD (NPI 1234567893, DEA AB1234563) called her daughter Anne at (555) 010-4477, fax 555-010-4478; SSN 536-22-8812.
+Address: 12 Oak Street, Apt 4, Springfield, IL 62704. ada@mail.example.org, https://portal.example.org/p?id=7, 192.0.2.7, via Lyon.
+Member ID: XK4471-220, account no. 88210-34, case #A-2231, serial SN 44-Z0192, licence D4471829, plate KLW 729, 2024-05-03, 3 March.
+pt john smith admitted on 5/4, discharged 3.5.2024 to mercy clinic; wife mary; follow-up in 2 weeks. REFERRED BY JANE DOE, RN.
+"""
 
 
 @dataclass(frozen=True, slots=True)
