@@ -1,6 +1,7 @@
 """The rules' table: what each kind of rule finds, and that no text makes any of them slow."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_the_prefilter_loses_nothing_of_notes(rules: RuleSet):
         for line in path.read_text(encoding="utf-8").splitlines():
             text = json.loads(line)["text"]
             assert rules.detect(text) == rules.detect_unfiltered(text)
+
+
+def test_the_prefilter_loses_nothing_of_the_worlds_forms(rules: RuleSet):
+    cases = Path(__file__).with_name("categories.txt").read_text(encoding="utf-8")
+    for line in re.sub("[«»]", "", cases).splitlines():
+        if not line.isascii():
+            assert rules.detect(line) == rules.detect_unfiltered(line)
 
 
 def test_a_long_text_is_read_in_windows_without_loss(rules: RuleSet):

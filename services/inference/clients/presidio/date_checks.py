@@ -1,32 +1,18 @@
-"""What tells a date from a score, a dose or a version, and an age over 89 from a reading: the words around it.
-
-The words are in `recognizers/dates.toml` under `[contexts]`.
-"""
+"""What tells a date from a score, a dose, a version or a season: the words around it."""
 
 import re
-import tomllib
-from collections.abc import Callable
-from pathlib import Path
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio.age_checks import old_age
+from services.inference.clients.presidio.contexts import CONTEXTS, REACH, next_word, sentence_words, words_before
+from services.inference.clients.presidio.name_checks import Check
 
-Check = Callable[[str, int, int], bool | tuple[int, int]]
+_EVENTS, _SPANS, _FOREIGN = CONTEXTS["events"], CONTEXTS["prepositions"], CONTEXTS["foreign"]
+_SCORES, _AFTER_SCORE, _WEEKDAYS = CONTEXTS["scores"], CONTEXTS["after_score"], CONTEXTS["weekdays"]
+_LABELS, _NOUNS, _COMPARED = CONTEXTS["labels"], CONTEXTS["nouns"], CONTEXTS["compared"]
+_SURE, _LATER, _PORTIONS = CONTEXTS["sure"], CONTEXTS["later"], CONTEXTS["portions"]
+_TAILS, _PERSONAL, _PUBLIC = CONTEXTS["tails"], CONTEXTS["personal"], CONTEXTS["public"]
+_VERSIONS, _DAYS_NAMED = CONTEXTS["versions"], CONTEXTS["named_days"]
 
-_CONTEXTS = {
-    name: frozenset(listed.split())
-    for name, listed in tomllib.loads(
-        Path(__file__).with_name("recognizers").joinpath("dates.toml").read_text(encoding="utf-8")
-    )["contexts"].items()
-}
-_EVENTS, _SPANS, _FOREIGN = _CONTEXTS["events"], _CONTEXTS["prepositions"], _CONTEXTS["foreign"]
-_SCORES, _AFTER_SCORE, _WEEKDAYS = _CONTEXTS["scores"], _CONTEXTS["after_score"], _CONTEXTS["weekdays"]
-_TAILS, _READINGS, _PLURALS = _CONTEXTS["tails"], _CONTEXTS["readings"], _CONTEXTS["groups"]
-_LABELS, _NOUNS, _COMPARED = _CONTEXTS["labels"], _CONTEXTS["nouns"], _CONTEXTS["compared"]
-_PERSONAL, _PUBLIC, _VERSIONS = _CONTEXTS["personal"], _CONTEXTS["public"], _CONTEXTS["versions"]
-
-_REACH = 48  # characters of context
-_WORD = re.compile(r"(?<![^\W_])[^\W\d_](?:[/.'’\-]?[^\W\d_]){0,20}\.?")
-_ADJOINING = re.compile(r"[^\W\d_][^\w\n]{1,5}\Z")
 _PREVIOUS_DAY = re.compile(r"(?<![\d/])(\d{1,2}/\d{1,2})(?: ?[,;&+] ?| and | or | to | ?- ?|, and )\Z")
 _PART_OF_MONTH = re.compile(
     r"\b(?:(?:the )?(?:very )?(?:end|beginning|start|middle"
@@ -49,48 +35,21 @@ _MOVED = re.compile(
 )
 _OF_MONTH = re.compile(r" of (?:the|that|each|every|following) month", re.IGNORECASE)
 _LINE_END = re.compile(r"[ \t]{0,3}(?:[.,;:!?)\]\n\-]|\Z)")
-_CLOCK = re.compile(r" (?:at )?\d{1,2}(?::\d\d| ?[ap]\.?m\b|\.\d\d\b|h\b)", re.IGNORECASE)
+_CLOCK = re.compile(r",? (?:at |@ ?)?\d{1,2}(?::\d\d| ?[ap]\.?m\b|\.\d\d\b|h\b)", re.IGNORECASE)
 _TITLE = re.compile(r" (?:Dr|Mrs?|Ms|Miss|Prof)\b")
-_FRACTION_TIME = frozenset(
-    {"for", "in", "x", "after", "every", "over", "last", "past", "next", "within", "about", "of"}
-)
 _DURATION = re.compile(r"/(?:7|52|12)\Z")
-_SURE = frozenset({"on", "since", "until", "till", "before", "dated", "seen", "admitted", "discharged"})
 # Procedures; and denominators that no common score has.
 _PROCEDURE = ("ectomy", "otomy", "oscopy", "plasty", "gram", "graphy", "stomy", "centesis", "version", "gery", "sion")
 _ODD = frozenset({13, 14, 16, 17, 18, 19, 22, 23, 26, 29, 31})
 _CHANGE = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2}) (?:to|and) (\d{1,2})/(\d{1,2})(?![\d/])")
-_LATER = frozenset({"follow-up", "followup", "f/u", "review", "post-op"})
 _SHORT_WEEKDAYS = frozenset({"mo", "di", "mi", "do", "fr", "sa", "so"})
+_WEEKS = frozenset({"week", "wk", "weekend"})
+_HEADS = re.compile(r":| ?[\-–] ?[A-Za-z]")
 _ACRONYM = re.compile(r"\b[A-Z]{2,5} \Z")
 _SECONDS = re.compile(r" (?:ago|hx|history|later)\b", re.IGNORECASE)
 _SIGNED = re.compile(r"[,;)] \Z")
 _CLOSED = re.compile(r"\.?[ \t]{0,4}(?:\n|\Z)")
-_NO_HOLIDAY = re.compile(
-    r"(?:Hospital|Post|Postop|Postoperative|Operative|Admission|Treatment|Study|Cycle|Sick|Rest|Same|Next|Every|Each|First|Last|Final|Chemo|Dialysis|Training|Match|World|Awareness)\b"
-)
-_LISTED = re.compile(r"([^\W\d_][\w'’\-]*), \Z")
 _LINE_START = re.compile(r"(?:\A|\n)[ \t>*\-•]{0,4}\Z")
-
-
-def _words_before(text: str, start: int, count: int = 4) -> list[str]:
-    """The last words of the line in front of `start`, in lower case; "" stands for a number right before it."""
-    front = text[max(0, start - _REACH) : start].rpartition("\n")[2]
-    found = [word.lower().rstrip(".") for word in _WORD.findall(front)][-count:]
-    return found if found and _ADJOINING.search(front[-8:]) else [*found, ""]
-
-
-def _next_word(text: str, end: int) -> str:
-    after = text[end : end + 24].lstrip(" ")
-    found = _WORD.match(after)
-    return found.group().lower().rstrip(".") if found else after[:1]
-
-
-def _sentence(text: str, start: int, end: int) -> frozenset[str]:
-    left = max(text.rfind(". ", 0, start), text.rfind("\n", 0, start), text.rfind("? ", 0, start))
-    rights = [found for mark in (". ", "\n", "?") if (found := text.find(mark, end)) >= 0]
-    sentence = text[max(left, start - 300) + 1 : min([end + 300, *rights])]
-    return frozenset(word.lower().rstrip(".") for word in _WORD.findall(sentence))
 
 
 def numeric_date(text: str, start: int, end: int) -> bool:
@@ -99,7 +58,7 @@ def numeric_date(text: str, start: int, end: int) -> bool:
     if "." not in value or re.search(r"\.(?:1[3489]|2[05])\d\d(?!\d)", value):
         return True
     full = re.match(r"(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d(?![\d.])", value)
-    return full is not None and not _VERSIONS.intersection(_words_before(text, start, 2))
+    return full is not None and not _VERSIONS.intersection(words_before(text, start, 2))
 
 
 def day_month(text: str, start: int, end: int) -> bool | tuple[int, int]:
@@ -121,12 +80,12 @@ def short_date(text: str, start: int, end: int) -> bool | tuple[int, int]:
     first, second = (int(number) for number in re.findall(r"\d+", value)[:2])
     if not (min(first, second) <= 12 and max(first, second) <= 31) or _is_counted(text, end):
         return False
-    before = _words_before(text, start)
+    before = words_before(text, start)
     last = before[-1]
     if last in _WEEKDAYS:
         return _with_weekday(text, start), end
     if _SCORES.intersection(before[-2:] if last in _SURE else before) or (
-        _DURATION.search(value) and last in _FRACTION_TIME
+        _DURATION.search(value) and last in _PORTIONS
     ):
         return False
     if "/" not in value:
@@ -135,8 +94,11 @@ def short_date(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 
 def _is_counted(text: str, end: int) -> bool:
-    following = _next_word(text, end)
-    return text[end : end + 1] in ("%", "°") or following in _AFTER_SCORE or _SECONDS.match(text, end) is not None
+    following = next_word(text, end)
+    if text[end : end + 1] in ("%", "°") or following in _AFTER_SCORE or _SECONDS.match(text, end):
+        return True
+    several = following.endswith("s") and len(following) > 3  # "9/11 stations"
+    return several and not following.endswith("ss") and following not in _NOUNS | _EVENTS | _TAILS
 
 
 def _follows_a_date(text: str, start: int) -> bool:
@@ -146,10 +108,12 @@ def _follows_a_date(text: str, start: int) -> bool:
 
 
 def _is_announced(text: str, start: int, end: int, before: list[str]) -> bool:
-    last, following = before[-1], _next_word(text, end)
+    last, following = before[-1], next_word(text, end)
     first, second = (int(number) for number in text[start:end].split("/"))
+    if _CLOCK.match(text, end):
+        return True
     if _LINE_START.search(text, max(0, start - 6), start):
-        return text[end : end + 1] == ":" or following in _EVENTS
+        return _HEADS.match(text, end) is not None or following in _EVENTS
     if last == "left" and max(first, second) <= 12:  # a side, rather than a leaving
         return False
     if last in _SPANS and (both := _CHANGE.search(text, max(0, start - 12), end + 12)) and both[2] == both[4]:
@@ -166,20 +130,24 @@ def _is_announced(text: str, start: int, end: int, before: list[str]) -> bool:
 def _is_no_share(text: str, start: int, end: int, before: list[str], first: int, second: int) -> bool:
     """More than the whole, or of a whole that no score has: a date where an event or another language is near."""
     odd = first > 12 or second in _ODD
-    if odd and _ACRONYM.search(text, max(0, start - 8), start):
+    if (odd or text[end : end + 1] == ":") and _ACRONYM.search(text, max(0, start - 8), start):
+        return True
+    if {"last", "next"}.intersection(before) or (before[-1] == "of" and _WEEKS.intersection(before[-2:])):
         return True
     if not (odd or first > second) or not before[-1]:
         return False
-    return bool(_EVENTS.intersection(before)) or (first > second and not text[max(0, start - _REACH) : end].isascii())
+    return bool(_EVENTS.intersection(before)) or (first > second and not text[max(0, start - REACH) : end].isascii())
 
 
 def dotted_day(text: str, start: int, end: int) -> bool:
     """ "am 12.3.", "geb. 3.4.61", but not the end of "Hb 12.3."."""
     value = text[start:end]
-    before = _words_before(text, start, 2)
+    before = words_before(text, start, 2)
     last = before[-1]
     if _VERSIONS.intersection(before):
         return False
+    if last in ("since", "until", "dated", "by"):
+        return True
     padded = re.fullmatch(r"[0-3]\d\.[01]\d\.", value) is not None
     if value.endswith("."):
         return (
@@ -197,7 +165,7 @@ def ordinal_day(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """ "on the 19th" and "Tues 12th", but not "on the 4th and 5th ribs" or "before the 2nd dose"."""
     if text[start].isdigit() and " " in text[start:end]:  # "of next month" is in it
         return True
-    before = _words_before(text, start)
+    before = words_before(text, start)
     named = before[-1] == "the"
     before = (before[:-1] or [""]) if named else before
     last = before[-1]
@@ -205,7 +173,7 @@ def ordinal_day(text: str, start: int, end: int) -> bool | tuple[int, int]:
         return _with_weekday(text, start - 4 if named else start) if last in _WEEKDAYS else start, end
     if not _ends_a_time(text, end):
         return False
-    front = text[max(0, start - _REACH) : start]
+    front = text[max(0, start - REACH) : start]
     if _PART_OF_DAY.search(front) or _MOVED.search(front):
         return True
     if not last and _LINE_START.search(text, max(0, start - 6), start):
@@ -215,6 +183,8 @@ def ordinal_day(text: str, start: int, end: int) -> bool | tuple[int, int]:
         return False
     if last == "for":
         return named and bool(_EVENTS.intersection(before[:-1]))
+    if last in ("is", "was"):
+        return named and bool(_EVENTS.intersection(before))
     return last in _SPANS or (last in _EVENTS and (named or last not in _SCORES))
 
 
@@ -224,7 +194,7 @@ def _ends_a_time(text: str, end: int) -> bool:
         end = more.end()
     return (
         _LINE_END.match(text, end) is not None
-        or _next_word(text, end) in _TAILS
+        or next_word(text, end) in _TAILS
         or _CLOCK.match(text, end) is not None
         or _TITLE.match(text, end) is not None
     )
@@ -232,13 +202,13 @@ def _ends_a_time(text: str, end: int) -> bool:
 
 def weekday_day(text: str, start: int, end: int) -> bool:
     """ "Tue 14" is a day, "Monday 15 patients" and "Friday 14:30" are none."""
-    return _LINE_END.match(text, end) is not None or _next_word(text, end) in _TAILS
+    return _LINE_END.match(text, end) is not None or next_word(text, end) in _TAILS
 
 
 def somebodys_month(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """A month of somebody's life, and which part of it: not one of a season, of a guideline, or of a question about months."""
-    sentence = _sentence(text, start, end)
-    part = _PART_OF_MONTH.search(text, max(0, start - _REACH), start)
+    sentence = sentence_words(text, start, end)
+    part = _PART_OF_MONTH.search(text, max(0, start - REACH), start)
     unsure = text[start:end] in ("March", "May") and not part
     if not _PERSONAL.intersection(sentence) and (unsure or _PUBLIC.intersection(sentence)):
         return False
@@ -247,7 +217,7 @@ def somebodys_month(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 def holiday(text: str, start: int, end: int) -> bool:
     """ "on Waitangi Day", not "on Hospital Day"."""
-    return _NO_HOLIDAY.search(text, start, end) is None
+    return not _DAYS_NAMED.intersection(text[start:end].lower().split())
 
 
 def no_gene(text: str, start: int, end: int) -> bool:
@@ -257,27 +227,7 @@ def no_gene(text: str, start: int, end: int) -> bool:
 
 
 def no_version(text: str, start: int, end: int) -> bool:
-    return not _VERSIONS.intersection(_words_before(text, start, 2)) and _next_word(text, end) not in _VERSIONS
-
-
-def old_age(text: str, start: int, end: int) -> bool:
-    """Not a reading, a percentage, or the age of a group: "sats now 91", "adults over 90"."""
-    if re.match(
-        r"[ \-]?(?:%|percent|mm|mg|m?l\b|bpm|kg|lb|cm|/|degrees|[°º]|min|units?\b|k\b)|\.\d|-\d",
-        text[end : end + 9],
-        re.I,
-    ):
-        return False
-    sentence = max(text.rfind(mark, max(0, start - _REACH), start) for mark in (". ", ".\n", "? "))
-    before = _words_before(text[sentence + 1 : start], start - sentence - 1, 7)
-    if (listed := _LISTED.search(text, max(0, start - 24), start)) and not _is_someone(listed[1]):
-        return False
-    return not _READINGS.intersection(before) and not _PLURALS.intersection(before[-3:])
-
-
-def _is_someone(word: str) -> bool:
-    """ "Penhaligon, 103," and "his widow, 91," rather than "losartan, 100,"."""
-    return word.lower() in _PERSONAL or (word[0].isupper() and not words.is_medical(word))
+    return not _VERSIONS.intersection(words_before(text, start, 2)) and next_word(text, end) not in _VERSIONS
 
 
 DATE_CHECKS: tuple[Check, ...] = (
