@@ -11,7 +11,7 @@ from services.inference.clients.presidio import PoolSettings, PresidioPool, Tier
 from services.inference.clients.presidio import engine as presidio
 from services.inference.config import Settings
 from services.inference.domain.phi import Span
-from tests.inference.conftest import House
+from tests.inference.conftest import House, Refused
 from tests.inference.test_phi_quality import UNSEEN
 from tests.inference.test_records import get, told
 from tests.phi_eval.documents import data_sets
@@ -92,7 +92,11 @@ async def test_the_record_and_the_audit_log_name_the_policy(house: House, alice:
     ulid = (await house.create(alice, body)).json["id"].removeprefix("msg_")
     assert (await get(house, alice, ulid))["phi"]["policy"] == "0 twin"
     await house.count(alice, {name: body[name] for name in ("model", "messages")})
-    await house.eventually(lambda: len(house.agreements.events) == 2)
+    tool = {"name": "find", "description": "Finds John Smith.", "input_schema": {"type": "object"}}
+    with pytest.raises(Refused):
+        await house.create(alice, body | {"tools": [tool]})
+    await house.eventually(lambda: len(house.agreements.events) == 3)
+    assert "inference.blocked" in house.agreements.actions()
     assert {told(event)["phi_policy"] for event in house.agreements.events.values()} == {"0 twin"}
 
 

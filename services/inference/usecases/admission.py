@@ -64,12 +64,15 @@ class Admission:
         metering: Metering,
         entitlements: Entitlements,
         relay: Relay,
+        *,
+        phi_policy: str,
     ) -> None:
         self._db = db
         self._clock = clock
         self._metering = metering
         self._entitlements = entitlements
         self._relay = relay
+        self._phi_policy = phi_policy
         self.catalogue = catalogue
         self._background: set[asyncio.Task[None]] = set()
 
@@ -179,6 +182,7 @@ class Admission:
                     "model": wanted.model,
                     "reason": error.reason,
                     "param": error.param,
+                    "phi_policy": self._phi_policy,
                     **{name: error.details[name] for name in ("entity_types",) if name in error.details},
                     **_counted(refusal),
                 },

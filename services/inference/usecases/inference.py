@@ -81,7 +81,7 @@ class Inference:
             guard=g.guard,
             upstream=g.provider,
             settings=self.settings,
-            admission=Admission(g.db, g.clock, g.catalogue, g.metering, entitlements, g.relay),
+            admission=Admission(g.db, g.clock, g.catalogue, g.metering, entitlements, g.relay, phi_policy=g.phi_policy),
             runs=self.runs,
             running_calls=RunningCalls(watches.identity),
             phi_policy=g.phi_policy,
