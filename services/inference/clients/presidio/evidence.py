@@ -11,9 +11,9 @@ _PERSONAL_AFTER = re.compile(
         lives|lived|works|worked|came|comes|went|goes|called|calls|phoned|rang|texted|arrived|agrees|agreed|declined|declines|
         refuses|refused|thinks|thought|knows|likes|hates|needs|takes|took|drinks|smokes|fell|slept|ate|cried|walked|tolerated|
         presents|presented|returned|returns|underwent|remains|recalls|admits|consented|signed|reviewed|examined|assisted|will|
-        (?:is|was)[ ](?:an?[ ])?(?:\d{1,3}\b|afebrile|alert|aware|stable|seen|admitted|discharged|here|worried|anxious|upset|happy|
-            concerned|due|on|doing|feeling|still|now|your|my|our|her|his|the)|
-        has[ ](?:a|an|had|been|no|not|type|stage|chronic)|
+        (?:is|was)[ ](?:an?[ ])?(?:\d{1,3}|afebrile|alert|aware|stable|seen|admitted|discharged|here|worried|anxious|upset|happy|
+            concerned|due|on|doing|feeling|still|now|your|my|our|her|his|the)\b|
+        has[ ](?:a|an|had|been|no|not|type|stage|chronic)\b|
         and[ ](?:her|his|their)\b|
         (?:\(|\[)?\d{1,3}[ ]?(?:M\b|F\b|yo\b|y/o|y\.o|years?\b|yrs?\b|[mf]\b)|
         \((?:she|he|they|mother|father|wife|husband|son|daughter|sister|brother|RN|MD)
@@ -40,9 +40,16 @@ _JUDGED = re.compile(
     r"criteria|definition|consensus|versus|vs)(?![a-z])"
 )
 _PARTICLES = ("von", "van", "de", "der")
+# Small words of languages that the model does not know; in German every noun has a capital.
+_FOREIGN = re.compile(
+    r"(?<![\w'’])(?:und|der|die|das|ist|bei|für|nicht|eine[rnms]?|oder|wie|el|los|las|del|que|por|para|con|una|su|les|des|est|pour|"
+    r"avec|dans|une|et|au|il|gli|della|di|che|non|è|het|een|met|niet|naar|em|com|não|uma|ao|och|att|som|för|på|og|til|nie|się|jest|"
+    r"dan|yang|dengan|untuk|ve|bir|ile|için|của|là|cho|không|po|ng|sa|ang)(?!\w)"
+)
 _NEAR = 30
 _OBJECT = re.compile(
-    r" (?:the|an?|this|that|these|those|all|each|any|every|its|your|my|it|them|up|out|off|down|as|for|whether|if)(?![A-Za-z])"
+    r" (?:the|an?|this|that|these|those|all|each|any|every|its|your|my|it|them|dose|daily|rate|flow|of|"
+    r"single|total|up|out|off|down|as|for|whether|if)(?![A-Za-z])"
 )
 
 
@@ -51,25 +58,31 @@ def names_a_thing(text: str, start: int, end: int) -> bool:
     found = words.words_in(text[start:end])
     if words.is_phrase(text[start:end]):
         return True
-    if _ROMAN.search(text, start, end) and not words.is_first_name(found[0]):
+    if _ROMAN.search(text, start, end) and not words.is_usual_first_name(found[0]):
         return len(found) == 2
-    if _GRADED.match(text, end) and len(found) == 1 and not words.is_first_name(found[0]):
+    if _GRADED.match(text, end) and len(found) == 1 and not words.is_usual_first_name(found[0]):
         return True
     if len(found) > 1:
         return _eponym_pair(text[start:end]) and not _is_personal(text, start, end)
     if not words.may_be_eponym(found[0]):
-        return bool(_JUDGED.match(text, end)) and not words.is_first_name(found[0])
+        return bool(_JUDGED.match(text, end)) and not words.is_usual_first_name(found[0])
     if _GRADED.match(text, end) or _JUDGED.match(text, end):
         return True
     if words.is_frequent_name(found[0]) or _is_personal(text, start, end):
         return False
-    sure = words.is_eponym(found[0]) and not words.is_first_name(found[0])
+    sure = words.is_eponym(found[0]) and not words.is_usual_first_name(found[0])
     return sure or _among_eponyms(text, start, end)
 
 
 def scores(text: str, start: int, end: int) -> bool:
     """Whether a grade or a verdict follows: "Geneva 4", "Ottawa negative"."""
     return bool(_GRADED.match(text, end) or _JUDGED.match(text, end))
+
+
+def is_foreign(text: str, start: int, end: int) -> bool:
+    """Whether the words around are of another language than English."""
+    around = _FOREIGN.findall(text, max(0, start - 120), end + 120)
+    return len(set(around)) > 2
 
 
 def is_order(text: str, start: int, end: int) -> bool:
@@ -88,7 +101,7 @@ def _among_eponyms(text: str, start: int, end: int) -> bool:
 
 
 def _eponym_pair(value: str) -> bool:
-    """ "Birt-Hogg-Dube", "Von Hippel-Lindau": all eponyms, or one that nobody is called by and no first name."""
+    """ "Birt-Hogg-Dube", "Von Hippel-Lindau": all eponyms, or one that nobody is called by."""
     joined = value.rsplit(" ", 1)[-1]
     if "-" not in joined or value.lower() not in (
         joined.lower(),
@@ -96,9 +109,8 @@ def _eponym_pair(value: str) -> bool:
     ):
         return False
     found = words.words_in(joined)
-    return all(map(words.may_be_eponym, found)) or (
-        any(words.is_eponym(word) and not words.is_surname(word) for word in found)
-        and not any(map(words.is_first_name, found))
+    return all(map(words.may_be_eponym, found)) or any(
+        words.is_eponym(word) and not words.is_usual_name(word) for word in found
     )
 
 

@@ -61,7 +61,11 @@ def compound_names(text: str) -> Iterator[Span]:
         for first, last in pairwise(parts):
             if last.start() - first.end() <= 1 and (_compound(first[0], last[0]) or _compound(last[0], first[0])):
                 start, stop = match.start() + first.start(), match.start() + last.end()
-                if not evidence.names_a_thing(text, start, stop) and not words.EPONYM_TAIL.match(text, stop):
+                if (
+                    not evidence.names_a_thing(text, *match.span())
+                    and not evidence.names_a_thing(text, start, stop)
+                    and not words.EPONYM_TAIL.match(text, stop)
+                ):
                     yield Span(start, stop, "PERSON", _SCORE, "compound_name")
         for part in parts if file else ():
             if _is_only_name(part[0]):
@@ -115,4 +119,4 @@ def _pair(first: str, last: str, *, announced: bool) -> bool:
         return False
     if announced:
         return not words.is_heading(first) and not words.is_heading(last)
-    return not words.is_common(first) and not words.is_common(last)
+    return words.is_usual_first_name(first) and not words.is_common(first) and not words.is_common(last)

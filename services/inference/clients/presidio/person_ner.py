@@ -158,7 +158,7 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
         return None
     start, end = name
     found = [word for word in _WORD.findall(text, start, end) if len(word) > 1]
-    if not found or _acronym(found):
+    if not found or text[start:end].islower() or _acronym(found):
         return None
     if len(found) == 1:
         word = found[0]
@@ -170,15 +170,22 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
             return None
     elif _product(found):
         return None
-    if evidence.names_a_thing(text, start, end):
+    if evidence.names_a_thing(text, start, end) or (
+        not any(map(words.is_name, found)) and evidence.is_foreign(text, start, end)
+    ):
         return None
     return Span(*name, "PERSON", _SCORES["PERSON"], "ner")
 
 
 def _eponym_for_place(text: str, start: int, end: int) -> bool:
-    """The model takes "Wellens" or "Abbott" for a place; a town needs a sign that a score of its name is meant."""
+    """The model takes "Wellens" or "Abbott" for a place; a town needs a sign that a score of its name is meant.
+
+    In other languages it takes nouns for one.
+    """
     if words.is_city(text[start:end]):
         return evidence.scores(text, start, end) and not _TO_PLACE.search(text, max(0, start - 8), start)
+    if evidence.is_foreign(text, start, end):
+        return True
     return words.may_be_eponym(text[start:end]) and not _TO_PLACE.search(text, max(0, start - 8), start)
 
 

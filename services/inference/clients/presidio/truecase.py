@@ -158,14 +158,14 @@ def _sentence(sentence: str) -> str:
 def _is_name(word: str, previous: str) -> bool:
     if len(word) < 3 or words.is_heading(word) or words.is_medical(word):
         return False
-    if words.is_first_name(word) and word not in _WORDS:
+    if words.is_usual_first_name(word) and word not in _WORDS:
         return words.is_frequent_name(word) or not words.is_common(word)
     return previous in _ANNOUNCE and not words.is_english(word) and not word.endswith(("'d", "ing", "ed"))
 
 
 def _is_pair(first: str, last: str) -> bool:
     """A rarer first name, in front of what may be a surname."""
-    if len(first) < 4 or len(last) < 4 or first in _WORDS or not words.is_first_name(first):
+    if len(first) < 4 or len(last) < 4 or first in _WORDS or not words.is_usual_first_name(first):
         return False
     return _follows_name(last, last) and last not in _HOUSES and not words.is_common(last)
 

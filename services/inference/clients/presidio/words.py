@@ -51,6 +51,7 @@ _PHRASES = frozenset(
         "st george",
         "wong baker",
         "mann whitney",
+        "mary joseph",
         "claude sonnet",
         "claude opus",
         "claude haiku",
@@ -76,7 +77,7 @@ _FREQUENT = frozenset(
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
-    kinds: dict[str, set[str]] = {kind: set() for kind in "ckfspd"}
+    kinds: dict[str, set[str]] = {kind: set() for kind in "ckfspdFS"}
     for line in gzip.decompress((_DATA / "words.txt.gz").read_bytes()).decode().splitlines():
         flags, _, word = line.partition("\t")
         for flag in flags:
@@ -116,17 +117,34 @@ def is_english(word: str) -> bool:
 @_remembered
 def is_medical(word: str) -> bool:
     word = _bare(word)
-    return word in _lists()["d"] or word in _titles() or bool(_SUFFIXES.search(word))
+    if word in _lists()["d"] or word in _titles():
+        return True
+    return bool(_SUFFIXES.search(word)) and not is_name(word)  # "Ifeoma", "Islam"
 
 
 @_remembered
 def is_first_name(word: str) -> bool:
+    word = _bare(word)
+    return word in _lists()["f"] or word in _lists()["F"]
+
+
+@_remembered
+def is_usual_first_name(word: str) -> bool:
+    """One of the census: few of them are words of another language."""
     return _bare(word) in _lists()["f"]
 
 
 @_remembered
+def is_usual_name(word: str) -> bool:
+    """In the census."""
+    word = _bare(word)
+    return word in _lists()["f"] or word in _lists()["s"]
+
+
+@_remembered
 def is_surname(word: str) -> bool:
-    return _bare(word) in _lists()["s"]
+    word = _bare(word)
+    return word in _lists()["s"] or word in _lists()["S"]
 
 
 def is_name(word: str) -> bool:
@@ -167,7 +185,7 @@ def is_safe(word: str) -> bool:
     if bare in _titles():
         return True
     lists = _lists()
-    if bare in lists["f"] or bare in lists["s"] or bare in lists["p"]:
+    if any(bare in lists[kind] for kind in "fspFS"):
         return False
     return bare in lists["c"] or bare in lists["d"] or bare in _eponyms() or bool(_SUFFIXES.search(bare))
 
