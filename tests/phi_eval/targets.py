@@ -22,8 +22,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], Target]] = {
     "general text, world-wide, development": (("presidio_research",), _WORLD),
     "unseen clinical text, open": (
         (
-            *("clinical", "clinical_held", "fresh_clinical", "practice_clinical"),
-            *("phi_free", "phi_free_held", "fresh_phi_free", "practice_phi_free"),
+            *("clinical", "clinical_held", "fresh_clinical", "practice_clinical", "practice2_clinical"),
+            *("phi_free", "phi_free_held", "fresh_phi_free", "practice_phi_free", "practice2_phi_free"),
         ),
         _UNSEEN,
     ),

@@ -16,6 +16,7 @@ from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from services.inference.clients.presidio import person_ner, words
 from services.inference.clients.presidio.addresses import grown
+from services.inference.clients.presidio.echoes import echoes
 from services.inference.clients.presidio.encoded import encoded_runs
 from services.inference.clients.presidio.fields import field_values
 from services.inference.clients.presidio.hl7 import segment_fields
@@ -200,6 +201,8 @@ def detect(engine: AnalyzerEngine, text: str) -> list[Span]:
         )
         for result in engine.analyze(text, "en")
     )
+    if again := echoes(text, found):
+        found = merge([*found, *again])
     return [_without_possessive(span, text) if span.entity_type in _POSSESSIVE else span for span in found]
 
 
