@@ -236,3 +236,18 @@ async def test_a_conversation_goes_on_with_its_numbers():
         ("message", "[PERSON_1]"),
     ]
     assert len(stored) == 1
+
+
+async def test_a_part_of_a_known_name_is_masked_in_later_messages_but_not_where_a_sentence_begins():
+    messages = [
+        {"role": "user", "content": "John Smith fell. What should Smith take? Smith is 54."},
+        {"role": "assistant", "content": "Is [PERSON_1] on warfarin?"},
+        {"role": "user", "content": "Smith's wife says no. I asked Smith, and John agrees. A blacksmith did too."},
+    ]
+    done = await scan({"messages": messages})
+    first, _, last = (message["content"] for message in done.request["messages"])
+    assert "John Smith" not in first
+    assert "should Smith" not in first
+    assert "asked Smith" not in last
+    assert "and John" not in last
+    assert "blacksmith" in last

@@ -254,9 +254,9 @@ _WORDS = st.sampled_from(["John", "Smith", "Ångström", "(555)", "123-4567", "_
 def test_known_values_are_found_wherever_a_plain_search_finds_them(values: list[str], parts: list[str]) -> None:
     text, known = "".join(parts), masking._Known()
     for value in values:
-        known.add("PERSON", value)
+        known.add("FACILITY", value)
     plain: set[int] = set()
-    for value in {value for value in values if masking._distinctive("PERSON", value)}:
+    for value in {value for value in values if masking._distinctive("FACILITY", value)}:
         for start in range(len(text)):
             end = start + len(value)
             inside = text[start - 1 : start].isalnum() if start else False

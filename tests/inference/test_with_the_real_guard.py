@@ -14,7 +14,15 @@ from tests.inference.test_records import get, told
 
 SAID = ("Maria Lopez", "536-22-8812", "4827193", "maria.lopez@example.org")
 TEXT = "Patient Maria Lopez, SSN 536-22-8812, MRN 4827193, e-mail maria.lopez@example.org."
-RECOGNIZERS = {rule.id for rule in load()} | {"ner", "field", "column", "lower_case_name", "known_town", "known_value"}
+RECOGNIZERS = {rule.id for rule in load()} | {
+    "ner",
+    "field",
+    "column",
+    "lower_case_name",
+    "known_town",
+    "known_value",
+    "echo",
+}
 ASK: dict[str, Any] = {"model": "claude-sonnet-4-6", "max_tokens": 300}
 
 

@@ -8,12 +8,14 @@ from types import MappingProxyType
 from services.inference.domain.phi.entities import BY_NAME
 from services.inference.domain.phi.leaves import Leaf
 from services.inference.domain.phi.operators import Operators, Placeholder, Value
-from services.inference.domain.phi.placeholders import PLACEHOLDER_SHAPE, PlaceholderMap
+from services.inference.domain.phi.placeholders import PLACEHOLDER_SHAPE, TITLE, PlaceholderMap
 from services.inference.domain.phi.spans import Span, merge
 
 _KNOWN_SCORE = 0.8
 _EDGES = " \t\r\n"
 _WORD = re.compile(r"[^\W_]+")  # a run of what `isalnum` says
+_NAME_PART = re.compile(r"(?<![\w'’\-])[^\W\d_a-z][^\W\d_]{3,}(?:['’\-][^\W\d_]+)*(?![\w'’\-])")
+_SENTENCE_START = re.compile(r"(?:\A|[.!?:;\n*•)\]\-–]\s*|[\"“'‘(]\s*)\Z")
 _PLACEHOLDERS = Operators()
 
 
@@ -151,10 +153,24 @@ class _Known:
 
     def __init__(self) -> None:
         self._types: dict[str, str] = {}
+        self._parts: set[str] = set()
+        """Of names: where a sentence begins, such a word may be another."""
         self._by_first_word: dict[str, list[tuple[int, str]]] = {}
 
     def add(self, entity_type: str, value: str) -> None:
-        if value not in self._types and _distinctive(entity_type, value) and (first := _WORD.search(value)):
+        if value in self._types:
+            self._parts.discard(value)
+            return
+        if _distinctive(entity_type, value):
+            self._keep(entity_type, value)
+        if entity_type == "PERSON" and len(parts := _NAME_PART.findall(TITLE.sub("", value))) > 1:
+            for part in parts:
+                if part not in self._types:
+                    self._keep(entity_type, part)
+                    self._parts.add(part)
+
+    def _keep(self, entity_type: str, value: str) -> None:
+        if first := _WORD.search(value):
             self._types[value] = entity_type
             self._by_first_word.setdefault(first.group(), []).append((first.start(), value))
 
@@ -174,6 +190,7 @@ class _Known:
                     and not text[start - 1 : start].isalnum()
                     and not text[end : end + 1].isalnum()
                     and had.get((start, end)) != self._types[value]
+                    and not (value in self._parts and _SENTENCE_START.search(text, max(0, start - 4), start))
                 ):
                     spans.append(Span(start, end, self._types[value], _KNOWN_SCORE, "known_value"))
         return spans

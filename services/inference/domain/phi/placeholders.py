@@ -22,7 +22,7 @@ _EXACT = re.compile(rf"\[({_LABEL_ALTERNATIVES})_([A-Z]{{0,2}})([1-9][0-9]{{0,5}
 PLACEHOLDER_SHAPE = re.compile(rf"(?i)\[(?:{_LABEL_ALTERNATIVES})\\?_(?:\d{{1,4}}|[A-Z]{{1,2}}\d{{1,3}})\]")
 
 _CASELESS = frozenset({"PERSON", "LOCATION", "STREET_ADDRESS", "FACILITY", "EMAIL_ADDRESS"})
-_TITLE = re.compile(r"^(?:(?:mr|mrs|ms|miss|mx|dr|prof|rev|sir|madam|nurse|doctor)\b\.?\s*)+", re.IGNORECASE)
+TITLE = re.compile(r"^(?:(?:mr|mrs|ms|miss|mx|dr|prof|rev|sir|madam|nurse|doctor)\b\.?\s*)+", re.IGNORECASE)
 _CLINICIAN_BEFORE = re.compile(
     r"\b(?:dr|doctor|prof|professor|nurse|rn|np|pa|attending|provider)\b[.:]?\s*$", re.IGNORECASE
 )
@@ -173,7 +173,7 @@ def _key(entity_type: str, value: str) -> str:
         return value
     key = " ".join(value.split()).casefold()
     if entity_type == "PERSON":
-        key = _TITLE.sub("", key) or key
+        key = TITLE.sub("", key) or key
         if reordered := _SURNAME_FIRST.match(key):
             key = f"{reordered[2]} {reordered[1]}"
     return key
