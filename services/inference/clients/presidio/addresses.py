@@ -42,6 +42,7 @@ _HOUSE = re.compile(
 _POSTAL_BEFORE = re.compile(r"(?<!\d)(?!(?:19|20)\d\d )(?:\d{4,5}|\d{3} \d\d|\d{2}-\d{3}) \Z")
 # British, Irish and Canadian postal codes are nothing else.
 _CERTAIN = re.compile(r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d|[A-Z]\d[\dW] [A-Z\d]{4}")
+_DISTRICT = re.compile(r",? [A-Z]{1,2}\d{1,2}[A-Z]?(?=[.,;)\n]|\Z)")  # "Byres Road, G12"
 _STATE_BEHIND = re.compile(r"-[A-Z]{2}\Z")
 _LONG_CODE = re.compile(r"\d{4}|[A-Z]\d[A-Z]")
 _PROVINCE = re.compile(r" \([A-Z]{2}\)| S ?\(\d{6}\)|(?<=S)\(\d{6}\)|(?:(?<=[a-z]) |-)[A-Z]{1,2}(?=[.,;)\n]|\Z)")
@@ -139,8 +140,8 @@ def _right(text: str, start: int, end: int, *, only_known: bool) -> int:
         best = at if found.sure else best
         if not found.whole:
             break
-    province = _PROVINCE.match(text, best)
-    return province.end() if province else best
+    ending = _PROVINCE.match(text, best) or (None if only_known else _DISTRICT.match(text, best))
+    return ending.end() if ending else best
 
 
 def _before(text: str, at: int, *, parted: bool, certain: bool) -> Part | None:

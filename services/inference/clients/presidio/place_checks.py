@@ -30,6 +30,14 @@ _HOUSES = frozenset(
 _NO_SAINT = re.compile(
     r"(?:St|Mount|Mt)\.? (?:Elevation|Depression|Segment|Changes)|(?i:(?:st\.?|saint) (?:johns?['’]?s? wort|jude valve|vitus|anthony['’]s fire))"
 )
+_WAYS = re.compile(r" (?:way|lane|minute|hour|mile|block|week|day|month|year|dirt|track|main|more|other|busy|the)s? ")
+_PAIR = re.compile(r"-?\d{1,2}\.\d{3},\s?-?\d{1,3}\.\d{3,8}|-?\d{1,2}\.\d{3,8},\s?-?\d{1,3}\.\d{3}")
+_MAP = re.compile(r"gps|geo|lat|coord|location|pin|map", re.IGNORECASE)
+_KIND_OF_HOUSE = re.compile(
+    r" (?:urgent care|family (?:medicine|practice|health)|medical (?:center|centre|group)|hospital|clinic|pediatrics|manor|rehab|nursing home|"
+    r"hospice|pharmacy|dialysis|imaging|assisted living|home care|health (?:center|centre)|care (?:center|home)|elementary|high school|"
+    r"middle school)\Z"
+)
 _SENTENCE_START = re.compile(r"(?:\A|[.:;!?\n•*\-]\s{0,3})\Z")
 _WARDS = frozenset({"ER", "ED", "ICU", "VA"})
 # "Ottawa ankle rules", "Rocky Mountain spotted fever"
@@ -171,6 +179,30 @@ def numbered(text: str, start: int, end: int) -> bool:
     return any(map(str.isdigit, text[start:end])) and not MEASURE_AFTER.match(text, end)
 
 
+def spoken_street(text: str, start: int, end: int) -> bool:
+    """ "twelve oak street", but not "a two lane road" or "one way street"."""
+    return not _WAYS.search(text, start, end)
+
+
+def coordinates(text: str, start: int, end: int) -> bool:
+    """Two decimals are a place with four digits behind the point, or a map's word in front; a code of letters has digits too."""
+    value = text[start:end]
+    if "+" in value:
+        return any(map(str.isalpha, value)) and any(map(str.isdigit, value))
+    return not _PAIR.fullmatch(value) or bool(_MAP.search(text, max(0, start - 30), start))
+
+
+def lower_house(text: str, start: int, end: int) -> bool:
+    """Each word of its name is one that people or towns have, or no English word at all."""
+    found = words.words_in(_KIND_OF_HOUSE.sub("", text[start:end]))
+    return bool(found) and all(
+        not words.is_heading(word)
+        and not words.is_medical(word)
+        and (words.is_surname(word) or not words.is_english(word) or (is_town(word) and not is_ordinary(word)))
+        for word in found
+    )
+
+
 def foreign_street(text: str, start: int, end: int) -> bool:
     """ "via garibaldi 8", but not "via video, 40"."""
     found = words.words_in(text[start:end])
@@ -200,6 +232,9 @@ PLACE_CHECKS = (
     place,
     address,
     numbered,
+    spoken_street,
+    coordinates,
+    lower_house,
     foreign_street,
     street_name,
     saint,
