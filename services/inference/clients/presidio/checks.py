@@ -29,7 +29,7 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     value = _LITTLE_WORD.sub("", text[start:end])
     if is_public(text, start, end) or is_catalogued(text, start):
         return False
-    if value.isdigit() and len(value) < 7 and MEASURE_AFTER.match(text, end):
+    if text.startswith("%", end) or (value.isdigit() and len(value) < 12 and MEASURE_AFTER.match(text, end)):
         return False
     if _YEAR.fullmatch(value):
         return _NUMBER_WORD.search(text, max(0, start - 12), start) is not None

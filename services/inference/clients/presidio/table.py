@@ -15,6 +15,7 @@ _FIRST_LETTER = re.compile(r"[a-z](?![?*+{|])")
 # A class in brackets, an escaped character, or one of the three that make groups.
 _REGEX_TOKEN = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|[()|]", re.DOTALL)
 _LONG_LIST = 10
+_APART = "(?<![A-Za-z0-9])"
 _LABEL_SCORE = 0.97
 _LOOSE_SCORE = 0.8
 FEW = 3  # digits: where so few are asked for, a code with two of them will do
@@ -88,7 +89,7 @@ def _labelled(entry: dict, macros: _Macros) -> Rule:
     label = rf"(?:{_alternatives(entry['labels'])})(?:{macros.exact['NO']})?"
     if entry.get("labels_no"):
         label = rf"(?:{label}|(?:{_alternatives(entry['labels_no'])}){macros.exact['NO']})"
-    label = rf"(?<![A-Za-z0-9]){label}(?![A-Za-z]){macros.exact['IS']}"
+    label = rf"{_APART}{label}(?![A-Za-z]){macros.exact['IS']}"
     digits = entry.get("digits", 1)
     seen = digits if digits > FEW else min(digits, 2)
     return Rule(
@@ -98,13 +99,13 @@ def _labelled(entry: dict, macros: _Macros) -> Rule:
         re.compile(rf"{label}(?P<v>{macros.exact[entry['value']]})", re.IGNORECASE),
         "not_a_measure",
         digits,
-        rf"{label}(?:{macros.weak[entry['value']]}){{{seen}}}",
+        rf"{_in_sight(label)}(?:{macros.weak[entry['value']]}){{{seen}}}",
     )
 
 
 def _loose(entry: dict, macros: _Macros) -> Rule:
     """Its `labels_no` without the number word, where the value is strong enough by itself."""
-    label = rf"(?<![A-Za-z0-9])(?:{_alternatives(entry['labels_no'])})(?![A-Za-z])(?: ?[:#]{{1,2}} ?| )"
+    label = rf"{_APART}(?:{_alternatives(entry['labels_no'])})(?![A-Za-z])(?: ?[:#]{{1,2}} ?| )"
     return Rule(
         f"{entry['id']}_loose",
         entry["entity"],
@@ -112,8 +113,13 @@ def _loose(entry: dict, macros: _Macros) -> Rule:
         re.compile(rf"{label}(?P<v>{macros.exact['LOOSE']})", re.IGNORECASE),
         "not_a_measure",
         4,
-        rf"{label}(?:{macros.weak['LOOSE']})",
+        rf"{_in_sight(label)}(?:{macros.weak['LOOSE']})",
     )
+
+
+def _in_sight(label: str) -> str:
+    """With the character in front of it for the prefilter, which cannot look behind."""
+    return label.replace(_APART, "(?:^|[^A-Za-z0-9])", 1)
 
 
 def _alternatives(labels: list[str]) -> str:
