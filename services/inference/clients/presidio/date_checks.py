@@ -21,7 +21,9 @@ _PART_OF_MONTH = re.compile(
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?(?: ?[\-–/]| to| and| through)) ?\Z",
     re.IGNORECASE,
 )
-_DAY_NAME = re.compile(r"(?<![^\W_])([^\W\d_]{3,12})[.,]? (?:den |le |el |d\. )?\Z")
+_DAY_NAME = re.compile(
+    r"(?<![^\W_])([^\W\d_]{3,12})(?: night| morning| evening| afternoon)?[.,]? (?:den |le |el |d\. )?\Z"
+)
 _ORDINALS = re.compile(
     r"(?:(?: ?[,/&\-] ?| (?:and|or|to|until|through) )(?:the )?\d{1,2}(?:st|nd|rd|th)(?!\w)){1,4}", re.IGNORECASE
 )
@@ -82,8 +84,8 @@ def short_date(text: str, start: int, end: int) -> bool | tuple[int, int]:
         return False
     before = words_before(text, start)
     last = before[-1]
-    if last in _WEEKDAYS:
-        return _with_weekday(text, start), end
+    if (begins := _with_weekday(text, start)) < start:
+        return begins, end
     if _SCORES.intersection(before[-2:] if last in _SURE else before) or (
         _DURATION.search(value) and last in _PORTIONS
     ):
