@@ -101,7 +101,9 @@ def _first(sequence: Sequence[tuple[Any, Any]], ignore_case: bool) -> tuple[froz
 
 def _never_before(sequence: Sequence[tuple[Any, Any]]) -> frozenset[str]:
     """The ASCII characters that a look behind at the very beginning rules out."""
-    kind, value = sequence[0] if len(sequence) else (None, None)
+    if not len(sequence):  # a parsed pattern is true even when it is empty
+        return _NONE
+    kind, value = sequence[0]
     if kind is op.SUBPATTERN:
         return _never_before(value[3])
     if kind is op.ASSERT_NOT and value[0] < 0 and len(value[1]) == 1:
