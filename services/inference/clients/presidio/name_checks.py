@@ -12,6 +12,7 @@ _KIN = frozenset(
         "max,min,everyone,someone,nobody,staff,who,which,that,it,he,she,they,this,there,what,and,but,or,her,his"
     ).split(",")
 )
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _INFLECTED = re.compile(r"(?:ing|ed|ly|tion|ment|ness|ity|ous|able|ible|ful|less|ized|ised)\Z")
 _DOUBTFUL_TITLE = re.compile(r"(?<![A-Za-z])(?:Fr|Lt|Col|MR|MS|Sra?)\.?[ \t]{1,2}\Z")
 
@@ -61,7 +62,7 @@ def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """Right behind "daughter" or "my name is", any capitalised word is a name that is no word of a form."""
     name = words.name_within(text, start, end)
     if name:
-        return not _only_of_forms(text[name[0] : name[1]]) and name
+        return not (_only_of_forms(text[slice(*name)]) or words.is_phrase(text[slice(*name)])) and name
     found = words.words_in(text[start:end])
     return bool(found) and not any(words.is_heading(word) or words.is_medical(word) for word in found)
 
@@ -141,23 +142,33 @@ def surname_first(text: str, start: int, end: int) -> bool:
     given = words.is_first_name(first) or (
         first.isupper() and surname.isupper() and not words.is_english(first) and len(first) > 3
     )
-    return given and words.is_name(surname) and not words.is_usual_first_name(surname)
+    shouted = surname.isupper() and words.is_usual_first_name(first) and not words.is_english(surname)
+    known = words.is_name(surname) or (shouted and not words.is_eponym(surname) and len(surname) > 4)
+    return given and known and not words.is_usual_first_name(surname)
 
 
 def unlabelled(text: str, start: int, end: int) -> bool | tuple[int, int]:
-    """Where a name stands and other words may, too: none of a form or of medicine, and one that is more than an ordinary word."""
+    """Where a name stands and other words may, too: up to the first of a form or of medicine, more than ordinary words."""
     name = words.name_within(text, start, end)
     if not name or name[0] != start:
         return False
-    value = text[start : name[1]]
-    found = [word for word in words.words_in(value) if len(word) > 1]
-    if not found or any(map(_belongs_elsewhere, found)):
-        return False
+    found: list[str] = []
+    stop = start
+    for match in _WORD.finditer(text, *name):
+        if _belongs_elsewhere(match[0]):
+            if text[match.start() - 1] == "-":  # "MALDI-TOF"
+                return False
+            break
+        found.append(match[0])
+        stop = match.end()
+    found = [word for word in found if len(word) > 1]
     if not any(words.is_frequent_name(word) or not words.is_common(word) for word in found):
         return False
     if len(found) == 1 and not _single(found[0]):
         return False
-    return not evidence.names_a_thing(text, start, name[1]) and not words.EPONYM_TAIL.match(text, name[1]) and name
+    if evidence.names_a_thing(text, start, stop) or words.EPONYM_TAIL.match(text, stop):
+        return False
+    return start, stop
 
 
 def record_start(text: str, start: int, end: int) -> bool | tuple[int, int]:
@@ -168,7 +179,7 @@ def record_start(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 def _belongs_elsewhere(word: str) -> bool:
     """To a form, to medicine, to an eponym that nobody is called by; or an abbreviation."""
-    if words.is_heading(word) or (word.isupper() and len(word) <= 4 and not words.is_usual_name(word)):
+    if words.is_heading(word) or (word.isupper() and 1 < len(word) <= 4 and not words.is_usual_name(word)):
         return True
     return not words.is_name(word) and (words.is_medical(word) or words.is_eponym(word))
 

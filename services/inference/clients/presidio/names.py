@@ -16,6 +16,7 @@ _ANNOUNCED = re.compile(
 _SCORE = 0.75
 # Words set together as in file names, logins and identifiers: "MargaretOlsen_CT.pdf", "margaret-olsen".
 _COMPOUND = re.compile(r"(?<![\w@/\\.%])[A-Za-z][A-Za-z0-9]{0,30}(?:[_\-.][A-Za-z0-9]{1,30}){0,8}(?![\w@])")
+_DOUBLE = re.compile(r"[A-Z][a-z]+(?:-[A-Z][a-z]+)+")
 _COMPOUND_HEAD = re.compile(r"[A-Za-z0-9_\-.]*\Z")
 _COMPOUNDED = re.compile(r"[a-z][A-Z]|[A-Za-z][_\-.][A-Za-z]")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]{2,}(?![a-z])")
@@ -56,6 +57,8 @@ def compound_names(text: str) -> Iterator[Span]:
         if match is None or match.end() <= joint.start():
             continue
         value, end = match.group(), match.end()
+        if _DOUBLE.fullmatch(value):  # a double surname or an eponym: the rules and the model know better
+            continue
         file = _FILE.search(value)
         parts = [part for part in _PARTS.finditer(value, 0, file.start() if file else len(value)) if len(part[0]) > 2]
         for first, last in pairwise(parts):

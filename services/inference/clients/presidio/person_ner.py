@@ -166,7 +166,7 @@ def _person(text: str, start: int, end: int, found: list[str]) -> Span | None:
             return None
         if (words.is_english(word) and not words.is_name(word)) or word == "Claude":  # "Hello, Claude" greets the model
             return None
-        if evidence.is_order(text, start, end):
+        if evidence.is_order(text, start, end) or (words.is_heading(word) and not words.is_usual_first_name(word)):
             return None
     elif _product(found):
         return None
