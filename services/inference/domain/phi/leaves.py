@@ -2,6 +2,7 @@
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -52,7 +53,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Block:
-    """One text for the scanner, made of pieces of leaves."""
+    """One text for the scanner, made of pieces of leaves. Its segments are in order and disjoint, its seams in order."""
 
     text: str
     segments: list[Segment]
@@ -60,11 +61,16 @@ class Block:
 
     def give_back(self, spans: Iterable[Span]) -> None:
         """Adds to each leaf the part of each span that lies in it."""
+        ends = [segment.end for segment in self.segments]
         for span in spans:
-            if self.seams and not any(span.start < seam < span.end for seam in self.seams):
+            seam = bisect_right(self.seams, span.start)
+            if self.seams and not (seam < len(self.seams) and self.seams[seam] < span.end):
                 continue
-            for segment in self.segments:
+            for index in range(bisect_right(ends, span.start), len(ends)):
+                segment = self.segments[index]
                 start, end = max(span.start, segment.start), min(span.end, segment.end)
+                if start >= span.end:
+                    break
                 if start < end and span.entity_type not in segment.leaf.ignored:
                     shift = segment.offset - segment.start
                     segment.leaf.spans.append(
@@ -237,12 +243,13 @@ class _Lines:
         self.segments: list[Segment] = []
         self._length = 0
         self._fresh_key: tuple[str, ...] | None = None
+        self._said: dict[str, str] = {}
 
     def key(self, leaf: Leaf, labels: tuple[str, ...]) -> None:
         self._end_line()
         if len(labels) > 1:
-            self._add(words(labels[-2]) + " ")
-        label = words(leaf.text)
+            self._add(self._words(labels[-2]) + " ")
+        label = self._words(leaf.text)
         self.segments.append(Segment(self._length, self._length + len(label), leaf))
         self._add(label + ": ")
         self._fresh_key = labels
@@ -251,10 +258,17 @@ class _Lines:
         if self._fresh_key != labels or not labels:
             self._end_line()
             if labels:
-                self._add(" ".join(words(label) for label in labels[-2:]) + ": ")
+                self._add(" ".join(map(self._words, labels[-2:])) + ": ")
         self._fresh_key = None
         self.segments.append(Segment(self._length, self._length + len(leaf.text), leaf))
         self._add(leaf.text)
+
+    def _words(self, key: str) -> str:
+        """The keys of one object are those of the next."""
+        said = self._said.get(key)
+        if said is None:
+            said = self._said[key] = words(key)
+        return said
 
     def _end_line(self) -> None:
         if self._length:

@@ -113,6 +113,8 @@ def reported(leaf: Leaf, span: Span, operators: Operators, placeholder: str = ""
 
 def settle(leaf: Leaf) -> list[Span]:
     """The leaf's detections, disjoint, without blank edges and without what is a placeholder already."""
+    if not leaf.spans:
+        return []
     if leaf.whole:
         return _whole(leaf, merge(leaf.spans))
     spans = merge(leaf.spans)
