@@ -210,7 +210,10 @@ def foreign_street(text: str, start: int, end: int) -> bool:
 
 
 def street_name(text: str, start: int, end: int) -> bool:
-    return not words.is_heading(words.words_in(text[start:end])[0]) and not text.startswith("Wall ", start)
+    found = words.words_in(text[start:end])
+    if found[0].isupper() and found[-1].islower():  # "SELECT street"
+        return False
+    return not words.is_heading(found[0]) and not text.startswith("Wall ", start)
 
 
 def saint(text: str, start: int, end: int) -> bool:
