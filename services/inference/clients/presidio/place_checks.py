@@ -45,7 +45,7 @@ PLACE_TAIL = re.compile(
     r"(?:['’]s)?(?: [a-z]{3,14}){0,2} (?:rules?|scores?|fever|criteria|criterion|virus|scale|protocol|classification|study|trial|definition|"
     r"consensus|guidelines?|checklist|statement|declaration|staging|system|stages?|grades?|class|type|index|inventory|questionnaire|battery|triage|regimen|"
     r"equation|formula|nomogram|algorithm|method|cohort|registry|chromosome|collar|brace|stool|agar|variant|strain|mutation|lineage|encephalitis|"
-    r"hemorrhagic|disease|syndrome|diet|sausage|sprouts|sandwich|heart|knee|hip|hepatitis|triangle|canal|ligament|negative|positive|category|red|ink|belly|flu|blue)\b"
+    r"hemorrhagic|disease|syndrome|diet|sausage|sprouts|sandwich|heart|knee|hip|hepatitis|triangle|canal|ligament|negative|positive|intermediate|category|red|ink|belly|flu|blue)\b"
     r"| (?:Cardiomyopathy|Questionnaire|Heart Association|Criteria|Score|Scale|Classification|Protocol|Study|Trial|Rules?|Staging|System|Index|"
     r"Ankle|Knee|Sleepiness|Aphasia|Definition|Consensus|Guidelines?|University Press|[IV]{1,3}\b|v\d)"
 )
@@ -198,7 +198,7 @@ def lower_house(text: str, start: int, end: int) -> bool:
     return bool(found) and all(
         not words.is_heading(word)
         and not words.is_medical(word)
-        and (words.is_surname(word) or not words.is_english(word) or (is_town(word) and not is_ordinary(word)))
+        and (words.is_surname(word) or not words.is_common(word) or (is_town(word) and not is_ordinary(word)))
         for word in found
     )
 
