@@ -34,6 +34,8 @@ _GRADED = re.compile(
     r"(?:['’]s)?[ \-](?:(?i:type|grade|stage|class|score|level|part|zone)\b|(?:I{2,3}|I?V|VI{0,3}|I?X|I(?![.]))[AB]?(?![A-Za-z])|"
     r"[<>≥≤=]|\d{1,3}(?:\.\d{1,2})?(?:[+/]\d)?(?:-?[a-d])?(?![\w:])(?! ?(?:yo|y/o|y\.|years?|yrs?|M\b|F\b|[mf]\b|[AaPp]\.?[Mm])))"
 )
+_MODEL = re.compile(r" (?:[A-Z]{1,2}\d{3,4}|\d{3,4}[A-Z]{1,2})(?![\w\-])")
+_CODE = re.compile(r" [A-Z]\d{1,2}(?!\w)")
 _ROMAN = re.compile(r" [IVX]{1,3}\Z")
 _JUDGED = re.compile(
     r"(?:['’]s)?(?: (?:is|was|were|and|or|to be))?,? (?:positive|negative|equivocal|absent|present|normal|abnormal|intact|neg|pos|"
@@ -53,10 +55,15 @@ _OBJECT = re.compile(
 )
 
 
+def is_model(text: str, end: int) -> bool:
+    """ "Evita V500": what a maker numbers."""
+    return bool(_MODEL.match(text, end))
+
+
 def names_a_thing(text: str, start: int, end: int) -> bool:
     """Whether the word or the pair with a hyphen is an eponym by what stands around it."""
     found = words.words_in(text[start:end])
-    if words.is_phrase(text[start:end]):
+    if words.is_phrase(text[start:end]) or is_model(text, end):
         return True
     if _ROMAN.search(text, start, end) and not words.is_usual_first_name(found[0]):
         return len(found) == 2
@@ -66,7 +73,7 @@ def names_a_thing(text: str, start: int, end: int) -> bool:
         return _eponym_pair(text[start:end]) and not _is_personal(text, start, end)
     if not words.may_be_eponym(found[0]):
         return bool(_JUDGED.match(text, end)) and not words.is_usual_first_name(found[0])
-    if _GRADED.match(text, end) or _JUDGED.match(text, end):
+    if _GRADED.match(text, end) or _JUDGED.match(text, end) or _CODE.match(text, end):
         return True
     if words.is_frequent_name(found[0]) or _is_personal(text, start, end):
         return False

@@ -126,7 +126,7 @@ def only_first_name(text: str, start: int, end: int) -> bool:
     before = words.words_in(text[max(0, start - 16) : start])
     if before and words.is_phrase(f"{before[-1]} {word}"):  # "Ivor Lewis"
         return False
-    return not words.is_city(word) and not words.EPONYM_TAIL.match(text, end)
+    return not words.is_city(word) and not words.EPONYM_TAIL.match(text, end) and not evidence.is_model(text, end)
 
 
 def surname_first(text: str, start: int, end: int) -> bool:
