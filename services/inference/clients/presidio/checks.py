@@ -17,6 +17,7 @@ from services.inference.clients.presidio.public_numbers import is_catalogued, is
 _RATHER_A_FIGURE = re.compile(
     r"\d{1,3}(?:[./]\d{1,3})?|\d{1,2}-\d{1,2}|(?:19|20)\d\d[\-/](?:19|20)?\d\d|\d{1,2}:\d\d(?::\d\d)?|\d+\.\d+-\d+\.\d+"
 )
+_SETTINGS = re.compile(r"[A-Z]{2,4} \d{1,3}(?:/\d{1,3}){2,3}")  # of a ventilator: "AC 16/450/5"
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER_WORD = re.compile(r"(?:#|\b(?:mrn|ssn|pin|no|number|nr|id)\b)\W{0,4}\Z", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\d(?:IU|MC?G|ML|KG|CFU|UNITS?|[CM]M|K?HZ|C?GY|[MG]BQ|PPM|[UKMGLHSXC])\Z")
@@ -29,7 +30,9 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     value = _LITTLE_WORD.sub("", text[start:end])
     if is_public(text, start, end) or is_catalogued(text, start):
         return False
-    if text.startswith("%", end) or (value.isdigit() and len(value) < 12 and MEASURE_AFTER.match(text, end)):
+    if _SETTINGS.fullmatch(value) or text.startswith("%", end):
+        return False
+    if value.isdigit() and len(value) < 12 and MEASURE_AFTER.match(text, end):
         return False
     if _YEAR.fullmatch(value):
         return _NUMBER_WORD.search(text, max(0, start - 12), start) is not None

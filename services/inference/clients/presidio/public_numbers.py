@@ -24,7 +24,7 @@ _THINGS = (
     r"model|mod|catalog(?:ue)?|cat|part|p/n|product|item|sku|re-?order|figure|fig|table|page|chapter|section|grant|award|version|build"
     r"|release|article|artikel|modell?|chargen|line|row|column|volume|vol"
     r"|issue|bug|commit|pull request|pr|step|question|atomic|mass|gene|taxon(?:omy)?|error|port|ward|bay|suite|floor|theatre|cycle|dose"
-    r"|trial registration|trial registry|registry|standard|concept|bed|room|ndc|compound|clone|strain|chromosome|exon|codon|process|job"
+    r"|trial registration|trial registry|registry|standard|concept|bed|room|ndc|compound|clone|strain|chromosome|exon|codon|process|job|code"
 )
 _THING_BEFORE = re.compile(
     rf"(?<![A-Za-z])(?:{_THINGS})[ \-.]{{0,2}}(?:numbers?|nos?|nr|ids?|codes?|ref|nummer)?[ .:#=\-]{{0,4}}(?:is )?\Z",
