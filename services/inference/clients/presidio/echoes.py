@@ -1,6 +1,7 @@
 """What a text names once it often says again with less around it: a surname without its title, a number without its label."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.inference.clients.presidio import words
@@ -24,11 +25,12 @@ def echoes(text: str, found: Sequence[Span]) -> list[Span]:
     if len(lowered) != len(text):  # a letter whose small form is longer: places would not agree
         return []
     told = {word.lower(): (word, is_last) for word, is_last in _words_of(text, found)}
+    ends = [span.end for span in found]
     again: list[Span] = []
     for word, (written, is_last) in told.items():
         for start in _places(lowered, word):
             end = start + len(word)
-            if not _is_covered(start, end, found) and _is_named(text, start, end, written, is_last=is_last):
+            if not _is_covered(start, end, found, ends) and _is_named(text, start, end, written, is_last=is_last):
                 again.append(Span(start, end, _kind(written, text, found), _SCORE, _RECOGNIZER))
     for span in found:
         if span.entity_type not in _NO_IDENTIFIERS:
@@ -36,7 +38,7 @@ def echoes(text: str, found: Sequence[Span]) -> list[Span]:
                 again += [
                     Span(start, start + len(value), span.entity_type, _SCORE, _RECOGNIZER)
                     for start in _places(text, value)
-                    if not _is_covered(start, start + len(value), found)
+                    if not _is_covered(start, start + len(value), found, ends)
                 ]
     return again
 
@@ -65,8 +67,9 @@ def _places(text: str, value: str) -> Iterator[int]:
         start = text.find(value, end)
 
 
-def _is_covered(start: int, end: int, found: Sequence[Span]) -> bool:
-    return any(span.start < end and start < span.end for span in found)
+def _is_covered(start: int, end: int, found: Sequence[Span], ends: Sequence[int]) -> bool:
+    first = bisect_right(ends, start)
+    return first < len(found) and found[first].start < end
 
 
 def _is_named(text: str, start: int, end: int, written: str, *, is_last: bool) -> bool:
