@@ -2,6 +2,7 @@
 
 import re
 
+from services.inference.clients.presidio import words
 from services.inference.clients.presidio.age_checks import old_age
 from services.inference.clients.presidio.contexts import CONTEXTS, REACH, next_word, sentence_words, words_before
 from services.inference.clients.presidio.name_checks import Check
@@ -9,6 +10,7 @@ from services.inference.clients.presidio.name_checks import Check
 _EVENTS, _SPANS, _FOREIGN = CONTEXTS["events"], CONTEXTS["prepositions"], CONTEXTS["foreign"]
 _SCORES, _AFTER_SCORE, _WEEKDAYS = CONTEXTS["scores"], CONTEXTS["after_score"], CONTEXTS["weekdays"]
 _LABELS, _NOUNS, _COMPARED = CONTEXTS["labels"], CONTEXTS["nouns"], CONTEXTS["compared"]
+_LOOSE = CONTEXTS["loose"]
 _SURE, _LATER, _PORTIONS = CONTEXTS["sure"], CONTEXTS["later"], CONTEXTS["portions"]
 _TAILS, _PERSONAL, _PUBLIC = CONTEXTS["tails"], CONTEXTS["personal"], CONTEXTS["public"]
 _VERSIONS, _DAYS_NAMED = CONTEXTS["versions"], CONTEXTS["named_days"]
@@ -37,12 +39,16 @@ _MOVED = re.compile(
 )
 _OF_MONTH = re.compile(r" of (?:the|that|each|every|following) month", re.IGNORECASE)
 _LINE_END = re.compile(r"[ \t]{0,3}(?:[.,;:!?)\]\n\-]|\Z)")
-_CLOCK = re.compile(r",? (?:at |@ ?)?\d{1,2}(?::\d\d| ?[ap]\.?m\b|\.\d\d\b|h\b)", re.IGNORECASE)
+_CLOCK = re.compile(
+    r",? (?:at |@ ?)?\d{1,2}(?::\d\d| ?[ap]\.?m\b|\.\d\d\b|h\b)| (?:[01]\d|2[0-3])[0-5]\d(?![\w.\-/])| at noon",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r" (?:Dr|Mrs?|Ms|Miss|Prof)\b")
 _DURATION = re.compile(r"/(?:7|52|12)\Z")
 # Procedures; and denominators that no common score has.
 _PROCEDURE = ("ectomy", "otomy", "oscopy", "plasty", "gram", "graphy", "stomy", "centesis", "version", "gery", "sion")
 _ODD = frozenset({13, 14, 16, 17, 18, 19, 22, 23, 26, 29, 31})
+_SLASHED = re.compile(r"(?<![\w/.])(\d{1,2})/(\d{1,2})(?![\w/%]|\.\d)")
 _CHANGE = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2}) (?:to|and) (\d{1,2})/(\d{1,2})(?![\d/])")
 _SHORT_WEEKDAYS = frozenset({"mo", "di", "mi", "do", "fr", "sa", "so"})
 _WEEKS = frozenset({"week", "wk", "weekend"})
@@ -90,6 +96,8 @@ def short_date(text: str, start: int, end: int) -> bool | tuple[int, int]:
         _DURATION.search(value) and last in _PORTIONS
     ):
         return False
+    if _CLOCK.match(text, end):
+        return True
     if "/" not in value:
         return last in _LABELS or (last in _EVENTS and (value.startswith("0") or "-0" in value))
     return _follows_a_date(text, start) or _is_announced(text, start, end, before)
@@ -112,14 +120,16 @@ def _follows_a_date(text: str, start: int) -> bool:
 def _is_announced(text: str, start: int, end: int, before: list[str]) -> bool:
     last, following = before[-1], next_word(text, end)
     first, second = (int(number) for number in text[start:end].split("/"))
-    if _CLOCK.match(text, end):
-        return True
     if _LINE_START.search(text, max(0, start - 6), start):
         return _HEADS.match(text, end) is not None or following in _EVENTS
     if last == "left" and max(first, second) <= 12:  # a side, rather than a leaving
         return False
     if last in _SPANS and (both := _CHANGE.search(text, max(0, start - 12), end + 12)) and both[2] == both[4]:
         return max(int(both[1]), int(both[3])) > int(both[2])  # "from 3/5 to 4/5"
+    if last in _LOOSE and first <= second <= 10:  # "about 3/4"
+        return False
+    if text[start] == "0" or "/0" in text[start:end]:
+        return True
     if following in _NOUNS:
         return not (second in (7, 12, 52) and following in _LATER)
     if last in _EVENTS or last in _FOREIGN or last in _SPANS or last.endswith(_PROCEDURE):
@@ -132,6 +142,13 @@ def _is_announced(text: str, start: int, end: int, before: list[str]) -> bool:
 def _is_no_share(text: str, start: int, end: int, before: list[str], first: int, second: int) -> bool:
     """More than the whole, or of a whole that no score has: a date where an event or another language is near."""
     odd = first > 12 or second in _ODD
+    if before[-1] == "of" and _EVENTS.intersection(before[-2:-1]):  # "note of 5/17"
+        return True
+    if _is_in_a_row(text, start, end):
+        return True
+    closes = _LINE_END.match(text, end) is not None and before[-1] and not words.is_medical(before[-1])
+    if closes and (odd or first > second):
+        return True
     if (odd or text[end : end + 1] == ":") and _ACRONYM.search(text, max(0, start - 8), start):
         return True
     if {"last", "next"}.intersection(before) or (before[-1] == "of" and _WEEKS.intersection(before[-2:])):
@@ -139,6 +156,12 @@ def _is_no_share(text: str, start: int, end: int, before: list[str], first: int,
     if not (odd or first > second) or not before[-1]:
         return False
     return bool(_EVENTS.intersection(before)) or (first > second and not text[max(0, start - REACH) : end].isascii())
+
+
+def _is_in_a_row(text: str, start: int, end: int) -> bool:
+    """ "1/6, 1/13, 1/20": three shares of three different wholes are none."""
+    near = _SLASHED.findall(text, max(0, start - REACH), end + REACH)
+    return len({whole for _, whole in near}) > 2 and all(int(whole) < 32 for _, whole in near)
 
 
 def dotted_day(text: str, start: int, end: int) -> bool:
@@ -187,6 +210,8 @@ def ordinal_day(text: str, start: int, end: int) -> bool | tuple[int, int]:
         return named and bool(_EVENTS.intersection(before[:-1]))
     if last in ("is", "was"):
         return named and bool(_EVENTS.intersection(before))
+    if named and day > 12 and _LINE_END.match(text, end):
+        return True
     return last in _SPANS or (last in _EVENTS and (named or last not in _SCORES))
 
 
