@@ -227,6 +227,15 @@ def surname_initial(text: str, start: int, end: int) -> bool:
     return words.is_surname(surname) or not words.is_english(surname)
 
 
+def lower_unlabelled(text: str, start: int, end: int) -> bool:
+    """ "b4 llewellyn-pryce", "tran 55m": a known name, or a long word that no list has."""
+    value = text[start:end]
+    found = words.words_in(value)
+    if any(words.is_heading(word) or (words.is_english(word) and len(found) == 1) for word in found):
+        return False
+    return all(map(words.is_name, found)) or len(value) > 6
+
+
 def initialled(text: str, start: int, end: int) -> bool:
     """ "R. Sandoval"; neither "E. coli" nor "H. Pylori"."""
     word = words.words_in(text[start:end])[-1]
@@ -260,6 +269,7 @@ NAME_CHECKS: tuple[Check, ...] = (
     surname_initial,
     lower_role,
     initialled,
+    lower_unlabelled,
     person,
     titled,
     strong_person,
