@@ -111,6 +111,10 @@ class PhiRecognizer(EntityRecognizer):
     def load(self) -> None:
         pass
 
+    def warm_up(self) -> None:
+        """Make what is otherwise made by the texts that first need it."""
+        self._rules.warm_up()
+
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         view = View(text)
         spans = self._spans(view.text)
@@ -180,10 +184,15 @@ def _is_hearsay(span: Span, text: str, shouted: list[Recased]) -> bool:
 
 
 def build(tier: Tier = Tier.STANDARD) -> AnalyzerEngine:
-    """Loads the model from its wheel, where the tier has need of it; raises when it is missing rather than fetching anything."""
+    """Loads the model from its wheel, where the tier has need of it; raises when it is missing rather than fetching anything.
+
+    What scans would make at first use is made here: workers are forked from the process that called it.
+    """
     nlp = _LazyNlp(tier)
     nlp.load()
-    registry = RecognizerRegistry([PhiRecognizer(nlp)], supported_languages=["en"])
+    recognizer = PhiRecognizer(nlp)
+    recognizer.warm_up()
+    registry = RecognizerRegistry([recognizer], supported_languages=["en"])
     return AnalyzerEngine(registry, nlp, context_aware_enhancer=_NoContext(), supported_languages=["en"])
 
 

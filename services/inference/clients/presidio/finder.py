@@ -35,6 +35,10 @@ class Finder:
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self.pattern = pattern
 
+    def make(self) -> None:
+        """What the first `finditer` would make, now."""
+        _ = self._seeker
+
     def finditer(self, text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[re.Match[str]]:
         """As the pattern's own."""
         seeker, behind = self._seeker

@@ -50,7 +50,7 @@ _TO_PLACE = re.compile(r"(?<![a-z])(?:in|from|to|at|near|of|outside) \Z", re.IGN
 
 
 class Ner(Protocol):
-    def __call__(self, text: str) -> Iterator[tuple[int, int, str]]:
+    def __call__(self, text: str) -> Iterable[tuple[int, int, str]]:
         """(start, end, OntoNotes label) of each named entity."""
         ...
 

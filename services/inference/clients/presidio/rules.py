@@ -22,6 +22,11 @@ class RuleSet:
         self._prefilter = Prefilter(self.rules)
         self._finders = [Finder(rule.pattern) for rule in self.rules]
 
+    def warm_up(self) -> None:
+        """Make what is otherwise made at first use, of every rule: for a process that others are forked from."""
+        for finder in self._finders:
+            finder.make()
+
     def detect(self, text: str) -> list[Span]:
         """What each rule finds, overlaps included."""
         spans: list[Span] = []

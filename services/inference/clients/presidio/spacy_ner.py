@@ -44,7 +44,12 @@ class SpacyNer:
         """The same by spaCy's own decoder: what the tests compare with."""
         return [(entity.start_char, entity.end_char, entity.label_) for entity in self._nlp(text).ents]
 
-    def __call__(self, text: str) -> Iterator[tuple[int, int, str]]:
+    def __call__(self, text: str) -> list[tuple[int, int, str]]:
+        # Without the zone spaCy keeps every word that it ever saw, which grows without end and is full of names.
+        with self._nlp.memory_zone():
+            return list(self._entities(text))
+
+    def _entities(self, text: str) -> Iterator[tuple[int, int, str]]:
         doc = self._nlp.make_doc(text)
         if not len(doc):
             return
