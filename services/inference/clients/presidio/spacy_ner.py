@@ -7,11 +7,16 @@ entities need a step each.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from services.inference.clients.presidio.token_vectors import TokenVectors
+
+# spaCy keeps every word that it ever saw, which grows without end and is full of names; a zone forgets its own when it ends. One for
+# each text would make the same words over and over.
+_TEXTS_OF_A_ZONE = 200
 
 
 class SpacyNer:
@@ -39,15 +44,20 @@ class SpacyNer:
         self._begins = np.array([kind == "B" for kind, _ in self._action])
         self._units = np.array([kind == "U" and bool(label) for kind, label in self._action])
         self._out = np.array([kind == "O" for kind, _ in self._action])
+        self._zone = ExitStack()
+        self._left = 0
 
     def spacy_entities(self, text: str) -> list[tuple[int, int, str]]:
         """The same by spaCy's own decoder: what the tests compare with."""
         return [(entity.start_char, entity.end_char, entity.label_) for entity in self._nlp(text).ents]
 
     def __call__(self, text: str) -> list[tuple[int, int, str]]:
-        # Without the zone spaCy keeps every word that it ever saw, which grows without end and is full of names.
-        with self._nlp.memory_zone():
-            return list(self._entities(text))
+        self._left -= 1
+        if self._left <= 0:
+            self._zone.close()
+            self._zone.enter_context(self._nlp.memory_zone())
+            self._left = _TEXTS_OF_A_ZONE
+        return list(self._entities(text))
 
     def _entities(self, text: str) -> Iterator[tuple[int, int, str]]:
         doc = self._nlp.make_doc(text)
