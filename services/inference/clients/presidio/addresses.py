@@ -95,12 +95,17 @@ def _towns(text: str) -> Iterator[Span]:
             name, start = rest, start + len(first) + 1
         while name and not is_town(name):
             name = name.rpartition(" ")[0]
-        if not name or words.EPONYM_TAIL.match(text, start + len(name)):
+        if not name or words.EPONYM_TAIL.match(text, start + len(name)) or _is_eponym(name):
             continue
         if code := _POSTAL_BEFORE.search(text, max(0, start - 8), start):
             yield Span(code.start(), start + len(name), "LOCATION", _SCORE, "postal_town")
         elif not is_ordinary(name):
             yield Span(start, start + len(name), "LOCATION", _SCORE, _TOWN_FOUND)
+
+
+def _is_eponym(name: str) -> bool:
+    """ "Lichtenstein": of an operation sooner than of a hamlet."""
+    return words.is_eponym(name) and not words.is_city(name) and not words.is_name(name)
 
 
 def _left(text: str, start: int, *, certain: bool) -> int:

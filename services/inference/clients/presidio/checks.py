@@ -22,6 +22,13 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER_WORD = re.compile(r"(?:#|\b(?:mrn|ssn|pin|no|number|nr|id)\b)\W{0,4}\Z", re.IGNORECASE)
 _IN_UNITS = re.compile(r"\d(?:IU|MC?G|ML|KG|CFU|UNITS?|[CM]M|K?HZ|C?GY|[MG]BQ|PPM|[UKMGLHSXC])\Z")
 _LITTLE_WORD = re.compile(r"(?:in|on|at|of|to|by|for|the|no|is|was|and|or|from|with)[ ]", re.IGNORECASE)
+_MARKER = re.compile(r"CA[ \-]?(?:19-9|125|15-3|27[.\-]29|72-4|242|50)(?!\d)")
+_PARITY = re.compile(r"G\d{1,2} ?P\d{1,5}")  # pregnancies and births: "G3P1011"
+# Code systems and schemas, without a record in the path.
+_STANDARD = re.compile(
+    r"https?://(?:[a-z]{1,12}\.)?(?:hl7\.org|loinc\.org|snomed\.info|unitsofmeasure\.org|w3\.org|json-schema\.org|ihe\.net|fhir\.org|"
+    r"nema\.org|nlm\.nih\.gov|xmlsoap\.org|openxmlformats\.org)(?:/(?!Patient)[A-Za-z.\-#]{0,40}(?:\d{1,4}(?!\d))?){0,8}"
+)
 _CREDENTIALS = frozenset({"MD", "PA", "DO", "RN", "NP", "OD", "ID"})
 
 
@@ -30,7 +37,7 @@ def not_a_measure(text: str, start: int, end: int) -> bool:
     value = _LITTLE_WORD.sub("", text[start:end])
     if is_public(text, start, end) or is_catalogued(text, start):
         return False
-    if _SETTINGS.fullmatch(value) or text.startswith("%", end):
+    if _SETTINGS.match(value) or _PARITY.fullmatch(value) or text.startswith("%", end):
         return False
     if value.isdigit() and len(value) < 12 and MEASURE_AFTER.match(text, end):
         return False
@@ -62,7 +69,9 @@ def not_a_temperature(text: str, start: int, end: int) -> bool:
 
 
 def not_credentials(text: str, start: int, end: int) -> bool:
-    """ "Otto Underhill, MD" is a doctor, not a town in Maryland."""
+    """ "Otto Underhill, MD" is a doctor, not a town in Maryland; "TNF, CA 19-9" are markers."""
+    if _MARKER.match(text, end - 2):
+        return False
     return text[start:end].rpartition(", ")[2] not in _CREDENTIALS or words.is_city(text[start:end].rpartition(",")[0])
 
 
@@ -71,13 +80,18 @@ def uncommon(text: str, start: int, end: int) -> bool:
     return not any(words.is_common(word) or words.is_heading(word) or words.is_eponym(word) for word in found)
 
 
+def own_url(text: str, start: int, end: int) -> bool:
+    """Of no code system: FHIR has them as addresses."""
+    return not _STANDARD.fullmatch(text, start, end)
+
+
 def phone_like(text: str, start: int, end: int) -> bool:
-    return 9 <= sum(map(str.isdigit, text[start:end])) <= 13
+    return 9 <= sum(map(str.isdigit, text[start:end])) <= 13 and not is_public(text, start, end)
 
 
 def international(text: str, start: int, end: int) -> bool:
     """At most what ITU-T E.164 allows, and more than a time zone: "+0200"."""
-    return 7 <= sum(map(str.isdigit, text[start:end])) <= 18
+    return 7 <= sum(map(str.isdigit, text[start:end])) <= 18 and not is_public(text, start, end)
 
 
 CHECKS: dict[str, Check] = CHECK_DIGITS | {
@@ -91,6 +105,7 @@ CHECKS: dict[str, Check] = CHECK_DIGITS | {
         not_credentials,
         not_a_temperature,
         uncommon,
+        own_url,
         phone_like,
         international,
         *DATE_CHECKS,

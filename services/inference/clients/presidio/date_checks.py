@@ -13,9 +13,14 @@ _LABELS, _NOUNS, _COMPARED = CONTEXTS["labels"], CONTEXTS["nouns"], CONTEXTS["co
 _LOOSE = CONTEXTS["loose"]
 _SURE, _LATER, _PORTIONS = CONTEXTS["sure"], CONTEXTS["later"], CONTEXTS["portions"]
 _TAILS, _PERSONAL, _PUBLIC = CONTEXTS["tails"], CONTEXTS["personal"], CONTEXTS["public"]
+_HOURS_OPEN, _OF_CLINICS = CONTEXTS["hours_open"], CONTEXTS["of_clinics"]
+_SETTINGS = CONTEXTS["settings"]
 _VERSIONS, _DAYS_NAMED = CONTEXTS["versions"], CONTEXTS["named_days"]
 
 _PREVIOUS_DAY = re.compile(r"(?<![\d/])(\d{1,2}/\d{1,2})(?: ?[,;&+] ?| and | or | to | ?- ?|, and )\Z")
+_HOURS = re.compile(r" ?[ap]\.?m\b", re.IGNORECASE)  # "at 9/10/11 am"
+_HOURS_IN_A_ROW = [[hour, hour + 1, hour + 2] for hour in range(1, 11)]
+_OPENING = re.compile(r"[a-z] ?(?:to|-|–|through|thru) ?\Z")  # "Monday to Friday 8-5"
 _PART_OF_MONTH = re.compile(
     r"\b(?:(?:the )?(?:very )?(?:end|beginning|start|middle"
     r"|(?:first|second|third|fourth|last|1st|2nd|3rd|4th) (?:week|weekend|half|part|days?|few days)"
@@ -63,6 +68,8 @@ _LINE_START = re.compile(r"(?:\A|\n)[ \t>*\-•]{0,4}\Z")
 def numeric_date(text: str, start: int, end: int) -> bool:
     """Not a version or a section number: dots need a year of four digits, or two digits everywhere."""
     value = text[start:end]
+    if _HOURS.match(text, end) and [*map(int, re.findall(r"\d+", value)[:3])] in _HOURS_IN_A_ROW:
+        return False
     if "." not in value or re.search(r"\.(?:1[3489]|2[05])\d\d(?!\d)", value):
         return True
     full = re.match(r"(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d(?![\d.])", value)
@@ -91,7 +98,9 @@ def short_date(text: str, start: int, end: int) -> bool | tuple[int, int]:
     before = words_before(text, start)
     last = before[-1]
     if (begins := _with_weekday(text, start)) < start:
-        return begins, end
+        return (begins, end) if "/" in value or not _OPENING.search(text, max(0, begins - 12), begins) else False
+    if last in _SETTINGS and first > second:
+        return False
     if _SCORES.intersection(before[-2:] if last in _SURE else before) or (
         _DURATION.search(value) and last in _PORTIONS
     ):
@@ -247,6 +256,12 @@ def holiday(text: str, start: int, end: int) -> bool:
     return not _DAYS_NAMED.intersection(text[start:end].lower().split())
 
 
+def somebodys_holiday(text: str, start: int, end: int) -> bool:
+    """Not one of a list of days on which a clinic is closed."""
+    sentence = sentence_words(text, start, end)
+    return not _HOURS_OPEN.intersection(sentence) or bool((_PERSONAL - _OF_CLINICS).intersection(sentence))
+
+
 def no_gene(text: str, start: int, end: int) -> bool:
     """MARCH5, SEPT9, OCT4 and DEC1 are genes."""
     value = text[start:end]
@@ -266,6 +281,7 @@ DATE_CHECKS: tuple[Check, ...] = (
     weekday_day,
     somebodys_month,
     holiday,
+    somebodys_holiday,
     no_gene,
     no_version,
     old_age,

@@ -41,6 +41,8 @@ _JUDGED = re.compile(
     r"(?:['’]s)?(?: (?:is|was|were|and|or|to be))?,? (?:positive|negative|equivocal|absent|present|normal|abnormal|intact|neg|pos|"
     r"criteria|definition|consensus|versus|vs)(?![a-z])"
 )
+_REVISED = re.compile(r"(?<![A-Za-z])(?:revised|modified|simplified|original|updated) \Z", re.IGNORECASE)
+_BESIDE_STUDY = re.compile(r"(?:,? and|,? or|,| vs\.?|/) ?(?!USA|NHS|UK)[A-Z]{4,9}(?:-[A-Z0-9]{1,6})?(?![\w,])(?! \d)")
 _PARTICLES = ("von", "van", "de", "der")
 # Small words of languages that the model does not know; in German every noun has a capital.
 _FOREIGN = re.compile(
@@ -52,6 +54,13 @@ _NEAR = 30
 _OBJECT = re.compile(
     r" (?:the|an?|this|that|these|those|all|each|any|every|its|your|my|it|them|dose|daily|rate|flow|of|"
     r"single|total|up|out|off|down|as|for|whether|if)(?![A-Za-z])"
+)
+
+
+_MAXIMUM = re.compile(
+    r"\.? (?:\d|(?:adult|p(?:a)?ediatric|single|total|daily|dose|rate|flow|temp|hr|bp|assist|a|x|of|per|weekly|infusion|bolus|inspiratory|"
+    r"pressure|score|velocity|gradient|diameter|intensity|number|length|size)(?![A-Za-z]))",
+    re.IGNORECASE,
 )
 
 
@@ -78,12 +87,17 @@ def names_a_thing(text: str, start: int, end: int) -> bool:
     if words.is_frequent_name(found[0]) or _is_personal(text, start, end):
         return False
     sure = words.is_eponym(found[0]) and not words.is_usual_first_name(found[0])
-    return sure or _among_eponyms(text, start, end)
+    return sure or among_eponyms(text, start, end)
 
 
 def scores(text: str, start: int, end: int) -> bool:
-    """Whether a grade or a verdict follows: "Geneva 4", "Ottawa negative"."""
-    return bool(_GRADED.match(text, end) or _JUDGED.match(text, end))
+    """Whether it is a score's or a study's: "Geneva 4", "Ottawa negative", "revised Geneva", "Framingham and SHEP"."""
+    return bool(
+        _GRADED.match(text, end)
+        or _JUDGED.match(text, end)
+        or _REVISED.search(text, max(0, start - 12), start)
+        or _BESIDE_STUDY.match(text, end)
+    )
 
 
 def is_foreign(text: str, start: int, end: int) -> bool:
@@ -95,13 +109,16 @@ def is_foreign(text: str, start: int, end: int) -> bool:
 def is_order(text: str, start: int, end: int) -> bool:
     """ "Bill the visit", "Mark the site": a verb at the beginning of a sentence."""
     word = text[start:end]
+    if word in ("Max", "Min") and _MAXIMUM.match(text, end):
+        return True
     begins = (
-        not text[max(0, start - 2) : start].strip(" ") or text[max(0, start - 2) : start].rstrip()[-1:] in ".!?:;\n-•"
+        not text[max(0, start - 2) : start].strip(" ")
+        or text[max(0, start - 2) : start].rstrip()[-1:] in ".!?:;\n-•\"'“‘("
     )
     return begins and words.is_common(word) and bool(_OBJECT.match(text, end))
 
 
-def _among_eponyms(text: str, start: int, end: int) -> bool:
+def among_eponyms(text: str, start: int, end: int) -> bool:
     """ "Fowler's; Sims; Lloyd-Davies": what many people are called is an eponym beside one that few are."""
     around = words.words_in(text[max(0, start - _NEAR) : start]) + words.words_in(text[end : end + _NEAR])
     return any(word[0].isupper() and words.is_eponym(word) for word in around)
@@ -109,7 +126,9 @@ def _among_eponyms(text: str, start: int, end: int) -> bool:
 
 def _eponym_pair(value: str) -> bool:
     """ "Birt-Hogg-Dube", "Von Hippel-Lindau": all eponyms, or one that nobody is called by."""
-    joined = value.rsplit(" ", 1)[-1]
+    particle, _, joined = value.rpartition(" ")
+    if particle.lower() in _PARTICLES and words.is_eponym(joined) and not words.is_usual_name(joined):  # "De Quervain"
+        return True
     if "-" not in joined or value.lower() not in (
         joined.lower(),
         *(f"{particle} {joined.lower()}" for particle in _PARTICLES),

@@ -13,6 +13,7 @@ _KIN = frozenset(
     ).split(",")
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_FIRM = ("Smith & Nephew ", "Smith and Nephew ")  # makes devices: "Smith & Nephew Journey II"
 _INFLECTED = re.compile(r"(?:ing|ed|ly|tion|ment|ness|ity|ous|able|ible|ful|less|ized|ised)\Z")
 _DOUBTFUL_TITLE = re.compile(r"(?<![A-Za-z])(?:Fr|Lt|Col|MR|MS|Sra?)\.?[ \t]{1,2}\Z")
 
@@ -60,6 +61,8 @@ def acting(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 def called(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """Right behind "daughter" or "my name is", any capitalised word is a name that is no word of a form."""
+    if words.EPONYM_TAIL.match(text, end) or text.endswith(_FIRM, 0, start):
+        return False
     name = words.name_within(text, start, end)
     if name:
         return not (_only_of_forms(text[slice(*name)]) or words.is_phrase(text[slice(*name)])) and name
@@ -126,7 +129,14 @@ def only_first_name(text: str, start: int, end: int) -> bool:
     before = words.words_in(text[max(0, start - 16) : start])
     if before and words.is_phrase(f"{before[-1]} {word}"):  # "Ivor Lewis"
         return False
-    return not words.is_city(word) and not words.EPONYM_TAIL.match(text, end) and not evidence.is_model(text, end)
+    if words.is_city(word) or words.EPONYM_TAIL.match(text, end):
+        return False
+    after = words.words_in(text[end : end + 16])
+    if after and words.is_phrase(f"{word} {after[0]}"):  # "Karl Storz"
+        return False
+    if words.may_be_eponym(word):
+        return not evidence.names_a_thing(text, start, end)
+    return not evidence.is_model(text, end)
 
 
 def surname_first(text: str, start: int, end: int) -> bool:
@@ -251,6 +261,8 @@ def initialled(text: str, start: int, end: int) -> bool:
 def lower_role(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """ "neighbour geoff", "doctor okonjo": a name that is no word, or behind a title no word of any list."""
     first, _, last = text[start:end].partition(" ")
+    if words.EPONYM_TAIL.match(text, end):  # "Sister Mary Joseph nodule"
+        return False
     titled = text[max(0, start - 7) : start].lower().endswith(("doctor ", "nurse ", "doc "))
     if words.is_heading(first) or words.is_medical(first) or words.is_english(first) or first.lower() in _KIN:
         return False

@@ -144,6 +144,8 @@ def _accepted(text: str, start: int, end: int, kind: str, label: str) -> Span | 
         return None
     if kind == "PERSON":
         return _person(text, start, end, found)
+    if found[0] == "Mayo" and kind == "FACILITY" and evidence.among_eponyms(text, start, end):  # scissors
+        return None
     judge = {"LOCATION": _location, "FACILITY": _facility}[kind]
     return Span(start, end, kind, _SCORES[kind], "ner") if judge(stripped, found, label) else None
 

@@ -93,8 +93,8 @@ def lower_town(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 
 def irish(text: str, start: int, end: int) -> bool:
-    """An Eircode without its blank looks like any code."""
-    return (
+    """An Eircode without its blank looks like any code; X12 is no routing key, but a standard: "X12 837P"."""
+    return not text.startswith("X12", start) and (
         " " in text[start:end]
         or re.search(r"(?:eircode|[Pp]ost ?code|, ?)\W{0,3}\Z", text[max(0, start - 12) : start], re.I) is not None
     )
@@ -159,6 +159,8 @@ def _is_proper(word: str) -> bool:
 def place(text: str, start: int, end: int) -> bool:
     """One proper word, or two that are at least no words of a form: "Cedar Sinai"."""
     found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
+    if len(found) == 1 and words.is_eponym(found[0]) and not is_town(found[0]):  # "no rebound at McBurney"
+        return False
     plain = [word for word in found if not words.is_heading(word) and not words.is_medical(word)]
     return words.may_be_proper(text[start:end]) or len(plain) > 1 or (len(plain) == 1 and found[-1] in _HOUSES)
 

@@ -15,6 +15,9 @@ _SUFFIXES = re.compile(
     r"triptan|setron|vir|pam|lam|caine|dipine|oxetine|afil|parin|xaban|barbital|sone|solone|onide|"
     r"itis|osis|phagia|phasia|kinesia|esthesia|urea|edema|ostasis|ectasis|emesis|emia|aemia|oma|opathy|ectomy|otomy|ostomy|oscopy|plasty|gram|graphy|algia|pnea|uria|plegia|paresis|"
     r"megaly|penia|cytosis|rrhea|rrhage|trophy|sclerosis|stenosis|philia|phobia|ology|ologist|iatric|iatry|bacter|coccus|bacillus|monas|plasma)s?\Z"
+    # German, Italian, French and Spanish nouns that are no names
+    r"|(?:[^\W\d_]{4}[bdfghklrstz]ung(?:en|s)?|heit(?:en)?|igkeit(?:en)?|schaft|ität(?:en)?|pflicht|flimmern|spiegelung|nummern?|akten?|leitlinien?|"
+    r"insuffizienz|zione|zioni|scopía|scopie|grafía|graphie|tomía|tomie|patía|pathie|amientos?|imientos?)\Z"
 )
 # What stands behind an eponym: "Murphy sign", "Wells' criteria", "the Glasgow coma scale".
 EPONYM_TAIL = re.compile(
@@ -30,6 +33,13 @@ EPONYM_TAIL = re.compile(
 _PHRASES = frozenset(
     {
         "ann arbor",
+        "army navy",
+        "becton dickinson",
+        "hill rom",
+        "karl storz",
+        "richard wolf",
+        "welch allyn",
+        "kia ora",
         "le fort",
         "saint vitus",
         "st jude",
