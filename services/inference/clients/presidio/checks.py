@@ -12,6 +12,7 @@ from services.inference.clients.presidio.date_checks import DATE_CHECKS
 from services.inference.clients.presidio.name_checks import NAME_CHECKS, Check
 from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
 from services.inference.clients.presidio.public_numbers import is_catalogued, is_drug, is_numbered_thing, is_public
+from services.inference.clients.presidio.roster_checks import ROSTER_CHECKS
 
 # "120/80", "10-12", a year or a span of years, a time of day: no identifier unless a colon or # says so.
 _RATHER_A_FIGURE = re.compile(
@@ -99,6 +100,7 @@ CHECKS: dict[str, Check] = CHECK_DIGITS | {
     for check in (
         *PLACE_CHECKS,
         *NAME_CHECKS,
+        *ROSTER_CHECKS,
         not_a_measure,
         own_number,
         own_code,

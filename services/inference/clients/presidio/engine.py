@@ -22,6 +22,7 @@ from services.inference.clients.presidio.fields import field_values
 from services.inference.clients.presidio.hl7 import segment_fields
 from services.inference.clients.presidio.names import compound_names, known_towns, lower_case_names
 from services.inference.clients.presidio.normalise import View, second_views
+from services.inference.clients.presidio.rosters import listed_names
 from services.inference.clients.presidio.rules import RuleSet
 from services.inference.clients.presidio.spacy_ner import SpacyNer
 from services.inference.clients.presidio.structured import named_values
@@ -34,7 +35,9 @@ from services.inference.domain.phi.spans import Span, merge
 _REST_OF_URL = re.compile(r"""[%+][^\s<>"'`\])}]{1,2000}(?<![.,;:!?])""")
 _POSSESSIVE = frozenset({"PERSON", "LOCATION"})
 _BY_CAPITALS = frozenset({"PERSON", "LOCATION", "FACILITY"})
-_BY_POSITION = frozenset({"hl7_field", "named_value", "field", "column"})  # whatever its letters are
+_BY_POSITION = frozenset(
+    {"hl7_field", "named_value", "field", "column", "roster", "roster_caps_aged"}
+)  # whatever its letters are
 _RECOGNIZER = RecognizerResult.RECOGNIZER_NAME_KEY
 
 logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
@@ -157,7 +160,7 @@ class PhiRecognizer(EntityRecognizer):
 
     def _read(self, text: str) -> list[Span]:
         found = [*self._rules.detect(text), *lower_case_names(text), *known_towns(text), *field_values(text)]
-        found += [*named_values(text), *segment_fields(text), *compound_names(text)]
+        found += [*named_values(text), *segment_fields(text), *compound_names(text), *listed_names(text)]
         found += grown(text, found)
         if self._nlp.tier is Tier.FAST:
             return found
