@@ -6,7 +6,7 @@ from collections.abc import Callable
 from services.inference.clients.presidio import evidence, words
 
 Check = Callable[[str, int, int], bool | tuple[int, int]]
-_KIN = frozenset(
+KIN = frozenset(
     (  # noqa: SIM905 - a list would fill a page
         "son,daughter,mother,father,mum,mom,dad,wife,husband,sister,brother,baby,pa,ma,nan,nana,gran,aunt,uncle,man,woman,boy,girl,child,"
         "max,min,everyone,someone,nobody,staff,who,which,that,it,he,she,they,this,there,what,and,but,or,her,his"
@@ -197,7 +197,7 @@ def _belongs_elsewhere(word: str) -> bool:
 def _single(word: str) -> bool:
     if word.isupper() and len(word) <= 4:
         return words.is_surname(word) and not words.is_english(word)
-    if word == "Claude" or word.lower() in _KIN:
+    if word == "Claude" or word.lower() in KIN:
         return False
     return words.is_name(word) or not (words.is_english(word) or _INFLECTED.search(word))
 
@@ -215,7 +215,7 @@ def subject(text: str, start: int, end: int) -> bool | tuple[int, int]:
     """In front of what only people do: "Hope says", "Will denies"."""
     found = words.words_in(text[start:end])
     if len(found) == 1 and words.is_usual_first_name(found[0]) and not words.is_heading(found[0]):
-        return found[0].lower() not in _KIN and not found[0].isupper()
+        return found[0].lower() not in KIN and not found[0].isupper()
     return unlabelled(text, start, end)
 
 
@@ -264,7 +264,7 @@ def lower_role(text: str, start: int, end: int) -> bool | tuple[int, int]:
     if words.EPONYM_TAIL.match(text, end):  # "Sister Mary Joseph nodule"
         return False
     titled = text[max(0, start - 7) : start].lower().endswith(("doctor ", "nurse ", "doc "))
-    if words.is_heading(first) or words.is_medical(first) or words.is_english(first) or first.lower() in _KIN:
+    if words.is_heading(first) or words.is_medical(first) or words.is_english(first) or first.lower() in KIN:
         return False
     if not words.is_first_name(first) and not (titled and not first.lower().endswith(("ing", "ed"))):
         return False

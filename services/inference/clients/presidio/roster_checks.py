@@ -3,9 +3,12 @@
 import re
 
 from services.inference.clients.presidio import words
-from services.inference.clients.presidio.name_checks import Check
+from services.inference.clients.presidio.name_checks import KIN, Check
 
 _INFLECTED = re.compile(r"(?:ing|ed|ly|tion|ment|ness|ity|ous|able|ible|ful|less|ise|ize)\Z")
+_MEDICAL = re.compile(
+    r"\A(?:hemo|haemo|hyper|hypo|cardio|neuro|nephro|gastro|hepat|immuno|radio|angio|electro|echo|broncho|thrombo)|(?:pap|scan|lysis|tomy|test|gram)\Z"
+)
 _VOWEL = re.compile(r"[aeiouyà-öø-ÿ]", re.IGNORECASE)
 _AGED = re.compile(r"(?<![\w.\-/])[A-Z][a-z'’\-]{1,20} (?:[1-9]\d?|10\d)[MF](?!\w)")
 _GOES_ON = re.compile(
@@ -15,21 +18,46 @@ _NEAR = 120
 _MODALS = frozenset(
     {"may", "will", "can", "mark", "bill", "grant", "art", "chase", "drew", "sue", "pat", "rob", "skip"}
 )
-_NO_NAMES = frozenset(
-    "max min everyone someone nobody staff which that this there what his her team call service today tonight home admin".split()  # noqa: SIM905
+_NO_NAMES = KIN | frozenset(
+    (  # noqa: SIM905 - a list would fill a page
+        "service today tonight home admin team call case mama papa dada grandma grandpa nanny auntie mommy daddy pop family pt doc em ed or"
+    ).split()
 )
 
 
 def is_listed(word: str) -> bool:
     """A name of the lists that is little else."""
-    return words.is_name(word) and not (
-        words.is_common(word) or words.is_heading(word) or words.may_be_eponym(word) or word.lower() in _NO_NAMES
+    return (
+        words.is_name(word)
+        and word.lower() not in _SPECIALTIES
+        and not (
+            words.is_common(word) or words.is_heading(word) or words.may_be_eponym(word) or word.lower() in _NO_NAMES
+        )
     )
+
+
+_SPECIALTIES = frozenset(
+    (  # noqa: SIM905 - a list would fill a page
+        "ortho neuro derm cards endo rheum psych peds onc heme pulm ophtho nephro hepatology gastro optho urogyn obgyn bipap cpap ambu "
+        "tmax temp ett poa dpoa mpoa nok hcp"
+    ).split()
+)
+
+
+def is_borne(word: str) -> bool:
+    """A name of the census, though a word as well: for places where little else stands."""
+    return (words.is_usual_name(word) and not words.is_heading(word) and not words.is_medical(word)) or is_listed(word)
 
 
 def is_unknown(word: str) -> bool:
     """A word of no list that reads like one: neither an abbreviation nor a form of a verb."""
-    if len(word) < 5 or _INFLECTED.search(word.lower()) or not _VOWEL.search(word):
+    if (
+        len(word) < 5
+        or word.lower() in _SPECIALTIES
+        or _MEDICAL.search(word.lower())
+        or _INFLECTED.search(word.lower())
+        or not _VOWEL.search(word)
+    ):
         return False
     parts = [part for part in word.split("-") if len(part) > 1]
     return not any(
@@ -53,6 +81,16 @@ def lower_listed(text: str, start: int, end: int) -> bool:
     return (is_listed(word) and not words.is_english(word)) or is_unknown(word)
 
 
+def lower_aged(text: str, start: int, end: int) -> bool:
+    """ "tran 55M": in front of an age and a sex few other words stand."""
+    found = words.words_in(text[start:end])
+    if any(words.is_heading(word) or words.is_medical(word) or words.is_eponym(word) for word in found):
+        return False
+    return any(words.is_usual_name(word) or is_listed(word) for word in found) or (
+        end - start > 3 and text[start:end] not in _SPECIALTIES and may_name(text[start:end])
+    )
+
+
 def lower_known(text: str, start: int, end: int) -> bool:
     """The same where other words are usual: a name of the lists alone."""
     word = text[start:end]
@@ -68,13 +106,17 @@ def lower_greeted(text: str, start: int, end: int) -> bool:
 def lower_greeted_or_kin(text: str, start: int, end: int) -> bool:
     """ "mom yer pushed button": a name of the lists, or no word at all."""
     word = text[start:end]
-    return (is_listed(word) or is_unknown(word) or words.is_first_name(word)) and lower_greeted(text, start, end)
+    if words.is_usual_first_name(word):
+        return word not in _NO_NAMES and not words.is_heading(word) and word not in _MODALS
+    return (is_listed(word) or is_unknown(word)) and lower_greeted(text, start, end)
 
 
 def lower_known_first(text: str, start: int, end: int) -> bool:
     """ "tech lorcan"."""
     word = text[start:end]
-    return words.is_first_name(word) and not words.is_english(word) and is_listed(word)
+    return (words.is_usual_first_name(word) or is_listed(word)) and not (
+        words.is_heading(word) or words.is_medical(word) or word in _MODALS or word in _NO_NAMES or words.is_city(word)
+    )
 
 
 def by_role(text: str, start: int, end: int) -> bool | tuple[int, int]:
@@ -83,12 +125,12 @@ def by_role(text: str, start: int, end: int) -> bool | tuple[int, int]:
     first = found[0]
     if words.EPONYM_TAIL.match(text, end) or words.is_phrase(text[start:end]):
         return False
-    if first.isupper() and len(first) <= 4 and not is_listed(first):
+    if first.isupper() and 1 < len(first) <= 4 and not is_listed(first):
         return False
     if not may_name(found[-1]):
         if len(found) == 1:
-            return False
-        end = start + text[start:end].index(" ") if " " in text[start:end] else end
+            return words.is_usual_first_name(first) and not _GOES_ON.match(text, end)
+        end = start + text[start:end].rindex(" ")
     if not may_name(first) and len(first) > 1:
         return False
     if first.lower() in _MODALS or (words.is_common(first) and not words.is_usual_name(first)):
@@ -98,18 +140,19 @@ def by_role(text: str, start: int, end: int) -> bool | tuple[int, int]:
 
 def per_person(text: str, start: int, end: int) -> bool:
     """ "per Okafor": other things are more often behind it than people."""
-    word = text[start:end]
-    return words.is_surname(word) and not (
-        words.is_english(word) or words.may_be_eponym(word) or words.is_heading(word) or words.is_city(word)
+    found = words.words_in(text[start:end])
+    double = len(found) > 1
+    return any(words.is_surname(word) and not words.is_city(word) for word in found) and not any(
+        (words.is_english(word) and not double) or words.may_be_eponym(word) or words.is_heading(word) for word in found
     )
 
 
 def aged_alone(text: str, start: int, end: int) -> bool:
     """ "Reed 31M": a name that is a word, too; "Day 40F" where others are listed beside it."""
     word = text[start:end]
-    if words.may_be_eponym(word) or word.lower() in _NO_NAMES:
+    if word.lower() in _NO_NAMES:
         return False
-    if not words.is_heading(word) and not words.is_medical(word):
+    if not (words.is_heading(word) or words.is_medical(word) or words.may_be_eponym(word)):
         return words.is_name(word) or not words.is_english(word)
     beside = [match[0].split()[0] for match in _AGED.finditer(text, max(0, start - _NEAR), end + _NEAR)]
     return words.is_name(word) and sum(map(is_listed, beside)) >= 1 and len(beside) > 2
@@ -123,10 +166,10 @@ def glued_name(text: str, start: int, end: int) -> bool:
 
 def capitals_listed(text: str, start: int, end: int) -> bool:
     """ "TE WHATA, R" in front of an age or a record number."""
-    found = [word for word in words.words_in(text[start:end]) if len(word) > 2]
+    found = [word for word in words.words_in(text[start:end]) if len(word) > 1]
     if any(words.is_heading(word) or words.is_medical(word) for word in found):
         return False
-    return any(words.is_name(word) or not words.is_english(word) for word in found) or not found
+    return any(words.is_name(word) or (len(word) > 4 and not words.is_english(word)) for word in found)
 
 
 def nickname(text: str, start: int, end: int) -> bool:
@@ -147,13 +190,36 @@ def known_first(text: str, start: int, end: int) -> bool:
 
 
 def spelled(text: str, start: int, end: int) -> bool:
-    """Letters one by one that are not those of the alphabet."""
-    letters = "".join(filter(str.isalpha, text[start:end])).lower()
-    return letters not in "abcdefghijklmnopqrstuvwxyz"
+    """Letters one by one, which the view of the text has as a word; not those of the alphabet."""
+    letters = text[start:end]
+    if letters.lower() in "abcdefghijklmnopqrstuvwxyz" or words.is_heading(letters) or words.is_medical(letters):
+        return False
+    return words.is_name(letters) or not words.is_english(letters)
+
+
+def lower_related(text: str, start: int, end: int) -> bool:
+    """ "nani (daughter)"."""
+    word = text[start:end]
+    return lower_greeted(text, start, end) and word not in _SPECIALTIES and bool(_VOWEL.search(word))
+
+
+def signed_alone(text: str, start: int, end: int) -> bool:
+    """A first name as a paragraph's only word."""
+    word = text[start:end]
+    return (words.is_usual_first_name(word) or is_listed(word)) and not (
+        words.is_heading(word) or words.is_medical(word)
+    )
+
+
+def pedigree(text: str, start: int, end: int) -> bool:
+    """ "II-2 Leire": people of a family tree."""
+    word = text[start:end]
+    return is_borne(word) or (may_name(word) and not words.is_english(word))
 
 
 ROSTER_CHECKS: tuple[Check, ...] = (
     lower_listed,
+    lower_aged,
     lower_known,
     lower_greeted,
     lower_greeted_or_kin,
@@ -167,4 +233,7 @@ ROSTER_CHECKS: tuple[Check, ...] = (
     nicknamed,
     known_first,
     spelled,
+    lower_related,
+    signed_alone,
+    pedigree,
 )

@@ -95,7 +95,9 @@ def _json(text: str) -> Iterator[Span]:
         source = text[start:end]
         for token in tokens(source):
             name = " ".join(key_words(label) for label in token.labels[-2:])
-            if token.kind is Kind.KEY or not (entity := entity_of(name)):
+            # A "pt" is a patient here, where its value is a name; elsewhere it is a laboratory's time as often.
+            entity = entity_of(name) or ("PERSON" if token.labels[-1:] in (("pt",), ["pt"]) else None)
+            if token.kind is Kind.KEY or entity is None:
                 continue
             quotes = 1 if token.kind is Kind.STRING else 0
             yield from _named(text, start + token.start + quotes, start + token.end - quotes, entity, name)
