@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from services.inference.clients.presidio.addresses import address_line, grown, rural
-from services.inference.clients.presidio.towns import fold, is_ordinary, is_town
+from services.inference.clients.presidio.analyzer.addresses import address_line, grown, rural
+from services.inference.clients.presidio.analyzer.towns import fold, is_ordinary, is_town
 from services.inference.domain.phi.spans import Span
 
 

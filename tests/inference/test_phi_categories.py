@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from presidio_analyzer import AnalyzerEngine
 
-from services.inference.clients.presidio import engine as presidio
+from services.inference.clients.presidio.analyzer import engine as presidio
 
 _PART = re.compile(r"«([^»]*)»|([^«»]+)")
 _TOKEN = re.compile(r"[^\W_]+")

@@ -8,9 +8,9 @@ from typing import Any
 import hyperscan
 import pytest
 
-from services.inference.clients.presidio import compiled
-from services.inference.clients.presidio.prefilter import Prefilter
-from services.inference.clients.presidio.table import load
+from services.inference.clients.presidio.analyzer.rules import compiled
+from services.inference.clients.presidio.analyzer.rules.prefilter import Prefilter
+from services.inference.clients.presidio.analyzer.rules.table import load
 
 PATTERNS = [rb"mrn \d+", rb"ssn \d{3}"]
 

@@ -3,7 +3,7 @@
 import pytest
 from presidio_analyzer import AnalyzerEngine
 
-from services.inference.clients.presidio.engine import build, detect
+from services.inference.clients.presidio.analyzer.engine import build, detect
 
 SAID_AGAIN = [
     ("Worker Eldon Badger hurt his back. Modified duty only. Badger drives a company truck.", "Badger", 2),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from services.inference.clients.presidio import engine as presidio
-from services.inference.clients.presidio.normalise import View
-from services.inference.clients.presidio.spacy_ner import SpacyNer
+from services.inference.clients.presidio.analyzer import engine as presidio
+from services.inference.clients.presidio.analyzer.normalise import View
+from services.inference.clients.presidio.analyzer.spacy_ner import SpacyNer
 from services.inference.domain.phi.json_text import tokens
 
 Mask = Callable[[str], str]

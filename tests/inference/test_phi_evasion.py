@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from presidio_analyzer import AnalyzerEngine
 
-from services.inference.clients.presidio import engine as presidio
+from services.inference.clients.presidio.analyzer import engine as presidio
 from services.inference.domain.phi import Guard, Policy
 from services.inference.domain.phi.spans import Span
 

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from services.inference.clients.presidio.disguises import ENCODINGS, LINKS, QUOTED_PRINTABLE, SPACING
-from services.inference.clients.presidio.finder import Finder
-from services.inference.clients.presidio.table import load
+from services.inference.clients.presidio.analyzer.disguises import ENCODINGS, LINKS, QUOTED_PRINTABLE, SPACING
+from services.inference.clients.presidio.analyzer.rules.finder import Finder
+from services.inference.clients.presidio.analyzer.rules.table import load
 
 PATTERNS = [rule.pattern for rule in load()] + [
     disguise.pattern for disguise in (*ENCODINGS, *LINKS, *SPACING, *QUOTED_PRINTABLE)

@@ -18,8 +18,8 @@ from presidio_anonymizer import AnonymizerEngine
 
 from services.chassis.access import Principal
 from services.inference.clients.presidio import PoolSettings, PresidioPool, TextScanner, anonymizing
-from services.inference.clients.presidio import engine as presidio
 from services.inference.clients.presidio import operators as worker
+from services.inference.clients.presidio.analyzer import engine as presidio
 from services.inference.domain.phi import (
     Hash,
     Keep,

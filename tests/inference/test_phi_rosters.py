@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.inference.clients.presidio.rosters import listed_names
+from services.inference.clients.presidio.analyzer.rosters import listed_names
 
 _PEOPLE = {
     "[ ] Teixeira - recheck K at 2200\n[x] Abdullahi - pain ctrl\n[ ] Mbanefo: if sbp <90 bolus": [

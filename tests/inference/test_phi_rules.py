@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.encoded import encoded_runs
-from services.inference.clients.presidio.fields import field_values
-from services.inference.clients.presidio.hl7 import segment_fields
-from services.inference.clients.presidio.names import compound_names, lower_case_names
-from services.inference.clients.presidio.normalise import View, second_views
-from services.inference.clients.presidio.person_ner import sentences
-from services.inference.clients.presidio.rules import RuleSet
-from services.inference.clients.presidio.structured import named_values
-from services.inference.clients.presidio.table import Rule, load
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.encoded import encoded_runs
+from services.inference.clients.presidio.analyzer.fields import field_values
+from services.inference.clients.presidio.analyzer.hl7 import segment_fields
+from services.inference.clients.presidio.analyzer.names import compound_names, lower_case_names
+from services.inference.clients.presidio.analyzer.normalise import View, second_views
+from services.inference.clients.presidio.analyzer.person_ner import sentences
+from services.inference.clients.presidio.analyzer.rules.rule_set import RuleSet
+from services.inference.clients.presidio.analyzer.rules.table import Rule, load
+from services.inference.clients.presidio.analyzer.structured import named_values
 from services.inference.domain.phi.spans import merge
 
 ADVERSARIAL = [

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from services.chassis.access import Principal
-from services.inference.clients.presidio import PoolSettings, PresidioPool, Tier, person_ner
-from services.inference.clients.presidio import engine as presidio
+from services.inference.clients.presidio import PoolSettings, PresidioPool, Tier
+from services.inference.clients.presidio.analyzer import engine as presidio
+from services.inference.clients.presidio.analyzer import person_ner
 from services.inference.config import Settings
 from services.inference.domain.phi import Span
 from tests.inference.conftest import House, Refused

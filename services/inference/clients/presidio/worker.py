@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import orjson
 from presidio_anonymizer import AnonymizerEngine
 
-from services.inference.clients.presidio import engine as presidio
 from services.inference.clients.presidio import frames, operators, pdf
+from services.inference.clients.presidio.analyzer import engine as presidio
 from services.inference.clients.presidio.versions import Tier
 
 _PR_SET_PDEATHSIG = 1

@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.roster_checks import is_borne, is_listed, is_unknown, may_name
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules.roster_checks import is_borne, is_listed, is_unknown, may_name
 from services.inference.domain.phi.spans import Span
 
 _SCORE = 0.75

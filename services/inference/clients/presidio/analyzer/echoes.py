@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio.analyzer import words
 from services.inference.domain.phi.spans import Span
 
 _SCORE = 0.7

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from services.inference.clients.presidio.token_vectors import TokenVectors
+from services.inference.clients.presidio.analyzer.token_vectors import TokenVectors
 
 # spaCy keeps every word that it ever saw, which grows without end and is full of names; a zone forgets its own when it ends. One for
 # each text would make the same words over and over.

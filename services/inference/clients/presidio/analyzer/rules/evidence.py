@@ -2,7 +2,7 @@
 
 import re
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio.analyzer import words
 
 # What people do and diseases do not, and how patients are introduced.
 _PERSONAL_AFTER = re.compile(

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import hyperscan
 
-from services.inference.clients.presidio import compiled
+from services.inference.clients.presidio.analyzer.rules import compiled
 
 _GROUP = 15  # rules to a database: all in one compile twice as long and scan no faster
 _FOREIGN_RANGE = re.compile(r"[^\x00-\x7f]-[^\x00-\x7f]")

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from services.inference.clients.presidio.checks import CHECKS
-from services.inference.clients.presidio.enumerations import next_values
-from services.inference.clients.presidio.finder import Finder
-from services.inference.clients.presidio.prefilter import Prefilter
-from services.inference.clients.presidio.table import FEW, Rule, load
+from services.inference.clients.presidio.analyzer.rules.checks import CHECKS
+from services.inference.clients.presidio.analyzer.rules.enumerations import next_values
+from services.inference.clients.presidio.analyzer.rules.finder import Finder
+from services.inference.clients.presidio.analyzer.rules.prefilter import Prefilter
+from services.inference.clients.presidio.analyzer.rules.table import FEW, Rule, load
 from services.inference.domain.phi.spans import Span
 
 _WINDOW = 900  # characters for which the rules are chosen; few of them have a match in so little text

@@ -2,8 +2,8 @@
 
 import re
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.name_checks import KIN, Check
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules.name_checks import KIN, Check
 
 _INFLECTED = re.compile(r"(?:ing|ed|ly|tion|ment|ness|ity|ous|able|ible|ful|less|ise|ize)\Z")
 _MEDICAL = re.compile(

@@ -2,8 +2,8 @@
 
 import re
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.contexts import CONTEXTS, REACH, words_before
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules.contexts import CONTEXTS, REACH, words_before
 
 _READINGS, _GROUPS, _PERSONAL = CONTEXTS["readings"], CONTEXTS["groups"], CONTEXTS["personal"]
 _UNIT = re.compile(

@@ -8,8 +8,8 @@ from enum import Enum, auto
 from functools import cache
 from pathlib import Path
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.towns import fold, is_town
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.towns import fold, is_town
 
 UPPER = "A-ZÀ-ÖØ-ÞĀ-ŽƠƯȀ-ɏḀ-ỿΆΈ-ΏΑ-ΫЀ-Я"
 TOKEN = re.compile(r"\S+")

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from services.inference.clients.presidio import evidence, words
-from services.inference.clients.presidio.place_checks import PLACE_TAIL
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules import evidence
+from services.inference.clients.presidio.analyzer.rules.place_checks import PLACE_TAIL
 from services.inference.domain.phi.spans import Span
 
 _WORD = re.compile(r"(?<![\w'’\-@./])[a-z]{2,15}(?![\w@]|[\-./][a-z])")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio.analyzer import words
 from services.inference.domain.phi.json_text import words as key_words
 from services.inference.domain.phi.spans import Span
 

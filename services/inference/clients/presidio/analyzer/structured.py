@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.fields import entity_of, plausible
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.fields import entity_of, plausible
 from services.inference.domain.phi.json_text import Kind, tokens
 from services.inference.domain.phi.json_text import words as key_words
 from services.inference.domain.phi.spans import Span

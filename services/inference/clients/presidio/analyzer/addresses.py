@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.address_parts import (
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.address_parts import (
     POSTAL,
     TOKEN,
     UPPER,
@@ -19,7 +19,7 @@ from services.inference.clients.presidio.address_parts import (
     part,
     trailing,
 )
-from services.inference.clients.presidio.towns import is_ordinary, is_town
+from services.inference.clients.presidio.analyzer.towns import is_ordinary, is_town
 from services.inference.domain.phi.spans import Span, merge
 
 _SCORE = 0.8

@@ -2,9 +2,9 @@
 
 import re
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.addresses import address_line, rural
-from services.inference.clients.presidio.towns import is_ordinary, is_town
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.addresses import address_line, rural
+from services.inference.clients.presidio.analyzer.towns import is_ordinary, is_town
 
 MEASURE_AFTER = re.compile(
     r"\s?(?:mg|mcg|µg|g|kg|ml|mmhg|mm|cm|units?|iu|meq|%|bpm|beats|days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|tablets?|tabs?|pills?|doses?|patients|people|participants|subjects|cases|lives|copies|cells)(?![a-z])",

@@ -6,8 +6,8 @@ The result has the same length, so its offsets are the text's own.
 import re
 from dataclasses import dataclass
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.person_ner import sentences
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.person_ner import sentences
 
 _PROPER = re.compile(r"(?<=\s)[A-Z][a-z]{2,}")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?\.?")

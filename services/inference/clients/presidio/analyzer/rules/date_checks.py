@@ -2,10 +2,16 @@
 
 import re
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.age_checks import old_age
-from services.inference.clients.presidio.contexts import CONTEXTS, REACH, next_word, sentence_words, words_before
-from services.inference.clients.presidio.name_checks import Check
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules.age_checks import old_age
+from services.inference.clients.presidio.analyzer.rules.contexts import (
+    CONTEXTS,
+    REACH,
+    next_word,
+    sentence_words,
+    words_before,
+)
+from services.inference.clients.presidio.analyzer.rules.name_checks import Check
 
 _EVENTS, _SPANS, _FOREIGN = CONTEXTS["events"], CONTEXTS["prepositions"], CONTEXTS["foreign"]
 _SCORES, _AFTER_SCORE, _WEEKDAYS = CONTEXTS["scores"], CONTEXTS["after_score"], CONTEXTS["weekdays"]

@@ -2,7 +2,7 @@
 
 Run by hand when a source is replaced:
 
-    python -m services.inference.clients.presidio.build_words SYMSPELL_DICTIONARY NAMES_FOLDER CITIES1000_JSON CITIES5000_JSON DRUG_PICKLE
+    python -m services.inference.clients.presidio.analyzer.build_words SYMSPELL_DICTIONARY NAMES_FOLDER CITIES1000_JSON CITIES5000_JSON DRUG_PICKLE
 
 with faker installed. One line a word: `flags<TAB>word`; flags: c common English, k less common English, f first name and
 s surname of the United States, F and S of the world, p place, d drug.
@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from services.inference.clients.presidio.towns import fold
+from services.inference.clients.presidio.analyzer.towns import fold
 
 COMMON_RANK = 25_000
 KNOWN_RANK = 62_000

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 
-from services.inference.clients.presidio import evidence, words
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules import evidence
 
 Check = Callable[[str, int, int], bool | tuple[int, int]]
 KIN = frozenset(

@@ -14,19 +14,19 @@ from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegist
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
-from services.inference.clients.presidio import person_ner, words
-from services.inference.clients.presidio.addresses import grown
-from services.inference.clients.presidio.echoes import echoes
-from services.inference.clients.presidio.encoded import encoded_runs
-from services.inference.clients.presidio.fields import field_values
-from services.inference.clients.presidio.hl7 import segment_fields
-from services.inference.clients.presidio.names import compound_names, known_towns, lower_case_names
-from services.inference.clients.presidio.normalise import View, second_views
-from services.inference.clients.presidio.rosters import listed_names
-from services.inference.clients.presidio.rules import RuleSet
-from services.inference.clients.presidio.spacy_ner import SpacyNer
-from services.inference.clients.presidio.structured import named_values
-from services.inference.clients.presidio.truecase import Recased, recased
+from services.inference.clients.presidio.analyzer import person_ner, words
+from services.inference.clients.presidio.analyzer.addresses import grown
+from services.inference.clients.presidio.analyzer.echoes import echoes
+from services.inference.clients.presidio.analyzer.encoded import encoded_runs
+from services.inference.clients.presidio.analyzer.fields import field_values
+from services.inference.clients.presidio.analyzer.hl7 import segment_fields
+from services.inference.clients.presidio.analyzer.names import compound_names, known_towns, lower_case_names
+from services.inference.clients.presidio.analyzer.normalise import View, second_views
+from services.inference.clients.presidio.analyzer.rosters import listed_names
+from services.inference.clients.presidio.analyzer.rules.rule_set import RuleSet
+from services.inference.clients.presidio.analyzer.spacy_ner import SpacyNer
+from services.inference.clients.presidio.analyzer.structured import named_values
+from services.inference.clients.presidio.analyzer.truecase import Recased, recased
 from services.inference.clients.presidio.versions import Tier
 from services.inference.domain.phi.entities import ENTITIES
 from services.inference.domain.phi.spans import Span, merge

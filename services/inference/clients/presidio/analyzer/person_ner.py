@@ -12,8 +12,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
-from services.inference.clients.presidio import evidence, words
-from services.inference.clients.presidio.place_checks import PLACE_TAIL, SOCIETY
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules import evidence
+from services.inference.clients.presidio.analyzer.rules.place_checks import PLACE_TAIL, SOCIETY
 from services.inference.domain.phi.spans import Span, merge
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]{0,2}\s+(?=[^a-z])|\n+")

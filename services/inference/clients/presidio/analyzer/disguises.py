@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from services.inference.clients.presidio.finder import Finder
+from services.inference.clients.presidio.analyzer.rules.finder import Finder
 
 Piece = tuple[str, int]  # characters of the view, and where the first of them comes from
 Step = Callable[[re.Match[str]], Iterator[Piece]]

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from services.inference.clients.presidio.disguises import (
+from services.inference.clients.presidio.analyzer.disguises import (
     ENCODINGS,
     INVISIBLE,
     LINKS,
@@ -19,7 +19,7 @@ from services.inference.clients.presidio.disguises import (
     Disguise,
     holds_quoted_printable,
 )
-from services.inference.clients.presidio.prefilter import Prefilter
+from services.inference.clients.presidio.analyzer.rules.prefilter import Prefilter
 
 # Letters of other scripts that look like Latin ones; counted only in words that hold Latin letters too.
 _TWINS = dict(

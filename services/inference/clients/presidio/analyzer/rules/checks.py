@@ -6,13 +6,18 @@ that does.
 
 import re
 
-from services.inference.clients.presidio import words
-from services.inference.clients.presidio.check_digits import CHECK_DIGITS
-from services.inference.clients.presidio.date_checks import DATE_CHECKS
-from services.inference.clients.presidio.name_checks import NAME_CHECKS, Check
-from services.inference.clients.presidio.place_checks import MEASURE_AFTER, PLACE_CHECKS
-from services.inference.clients.presidio.public_numbers import is_catalogued, is_drug, is_numbered_thing, is_public
-from services.inference.clients.presidio.roster_checks import ROSTER_CHECKS
+from services.inference.clients.presidio.analyzer import words
+from services.inference.clients.presidio.analyzer.rules.check_digits import CHECK_DIGITS
+from services.inference.clients.presidio.analyzer.rules.date_checks import DATE_CHECKS
+from services.inference.clients.presidio.analyzer.rules.name_checks import NAME_CHECKS, Check
+from services.inference.clients.presidio.analyzer.rules.place_checks import MEASURE_AFTER, PLACE_CHECKS
+from services.inference.clients.presidio.analyzer.rules.public_numbers import (
+    is_catalogued,
+    is_drug,
+    is_numbered_thing,
+    is_public,
+)
+from services.inference.clients.presidio.analyzer.rules.roster_checks import ROSTER_CHECKS
 
 # "120/80", "10-12", a year or a span of years, a time of day: no identifier unless a colon or # says so.
 _RATHER_A_FIGURE = re.compile(

@@ -8,7 +8,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from services.inference.clients.presidio import words
+from services.inference.clients.presidio.analyzer import words
 
 _DATA = Path(__file__).with_name("data")
 # What has no decomposition into a letter and its accent.
