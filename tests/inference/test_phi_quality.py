@@ -9,6 +9,7 @@ from tests.phi_eval.documents import data_sets
 from tests.phi_eval.figures import Figures, figures
 from tests.phi_eval.measure import Run, run
 from tests.phi_eval.systems import guard
+from tests.phi_eval.targets import GROUPS
 
 SMALL = Path(__file__).parents[1] / "phi_eval" / "small"
 UNSEEN = SMALL.parent / "unseen"
@@ -31,16 +32,16 @@ FLOORS = {
     "SSN": (0.995, 0.995),
     "URL": (0.995, 0.995),
 }
-# Text that nobody tuned to: full-cover recall, precision, and the share of PHI-free documents left untouched. Floors under
-# what was measured, not aims: those are in tests/phi_eval/targets.py. Raise them with the guard.
+# Text written for the measurement; nobody tuned to the final sets. Full-cover recall, precision, and the share of PHI-free documents
+# left untouched. Floors under what was measured, not aims: those are in tests/phi_eval/targets.py. Raise them with the guard.
 UNSEEN_FLOORS = {
-    ("clinical", "clinical_held", "phi_free", "phi_free_held"): (0.94, 0.93, 0.75),
-    ("worldwide", "worldwide_held"): (0.85, 0.95, None),
-    ("fresh_clinical", "fresh_phi_free"): (0.79, 0.9, 0.33),
-    ("fresh_worldwide",): (0.62, 0.9, None),
+    GROUPS["unseen clinical text, open"][0]: (0.94, 0.98, 0.95),
+    GROUPS["unseen world-wide text, open"][0]: (0.97, 0.98, None),
+    GROUPS["unseen clinical text, final"][0]: (0.83, 0.94, 0.82),
+    GROUPS["unseen world-wide text, final"][0]: (0.79, 0.94, None),
 }
 # Types that the small set has none of.
-RARE_FLOORS = {"BIOMETRIC": 0.8, "DEVICE": 0.84, "LICENSE": 0.8, "PHOTO": 0.95, "VEHICLE": 0.85}
+RARE_FLOORS = {"BIOMETRIC": 0.8, "DEVICE": 0.95, "LICENSE": 0.95, "PHOTO": 0.95, "VEHICLE": 0.77}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_other_text_is_covered_well(measured: Run):
 
 
 # These say no more than the figure: what was missed is not to be tuned to.
-@pytest.mark.parametrize("names", UNSEEN_FLOORS, ids=lambda names: names[0])
+@pytest.mark.parametrize("names", UNSEEN_FLOORS, ids=lambda names: f"{names[0]}, {names[-1]}")
 def test_unseen_text_is_covered_no_worse_than_it_was(measured: Run, names: tuple[str, ...]):
     recall, precision, untouched = UNSEEN_FLOORS[names]
     of_sets = figures([verdict for name in names for verdict in measured.verdicts[name]])
