@@ -11,7 +11,7 @@ from hasp.compliance.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceS
 from hasp.compliance.v1.audit_service_pb2_grpc import AuditServiceServicer
 from hasp.envelope.v1.envelope_pb2 import CursorMeta
 
-from services.chassis.access import call, caller, meta
+from services.chassis.access import answer_header, call, caller, meta
 from services.chassis.errors import ValidationFailed
 from services.chassis.paging import decode_cursor, encode_cursor, nullable
 from services.chassis.timestamps import parse_iso
@@ -99,8 +99,7 @@ class AuditServicer(AuditServiceServicer):
             from_size=request.from_size if request.HasField("from_size") else None,
         )
         file = await self._exports.export(caller(), asked)
-        name = f"audit-{caller().org_id}.jsonl"
-        await context.send_initial_metadata((("content-disposition", f'attachment; filename="{name}"'),))
+        answer_header("content-disposition", f'attachment; filename="audit-{caller().org_id}.jsonl"')
         async for piece in file:
             yield HttpBody(content_type="application/jsonl", data=piece)
 
