@@ -1,6 +1,6 @@
 """The tables that management calls read and write. The hot statements of the audit log are written by hand, in `intake` and `sequencing`."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 
 _metadata = MetaData()
 
@@ -35,6 +35,16 @@ baa_acceptances = Table(
     Column("audit_entry_id", Text),
 )
 
+baa_documents = Table(
+    "baa_documents",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("acceptance_id", Text, primary_key=True),
+    Column("sha256", Text),
+    Column("pdf", LargeBinary),
+    Column("created_at", DateTime(timezone=True)),
+)
+
 audit_entries = Table(
     "audit_entries",
     _metadata,
@@ -62,4 +72,73 @@ audit_intake = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("head", LargeBinary),
     Column("tail", LargeBinary),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("app_id", Text),
+    Column("url", Text),
+    Column("events", ARRAY(Text)),
+    Column("description", Text),
+    Column("is_active", Boolean),
+    Column("failing_since", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True)),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("endpoint_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("sealed", LargeBinary),
+    Column("expires_at", DateTime(timezone=True)),
+)
+
+webhook_lanes = Table(
+    "webhook_lanes",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("endpoint_id", Text, primary_key=True),
+    Column("due_at", DateTime(timezone=True)),
+    Column("leased_until", DateTime(timezone=True)),
+    Column("epoch", BigInteger),
+)
+
+webhook_events = Table(
+    "webhook_events",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("event", Text),
+    Column("occurred_at", DateTime(timezone=True)),
+    Column("sealed", LargeBinary),
+    Column("created_at", DateTime(timezone=True)),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("endpoint_id", Text),
+    Column("event_id", Text),
+    Column("event", Text),
+    Column("status", Text),
+    Column("attempts", Integer),
+    Column("last_status", Integer),
+    Column("first_attempt_at", DateTime(timezone=True)),
+    Column("due_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True)),
+    Column("delivered_at", DateTime(timezone=True)),
+)
+
+webhook_positions = Table(
+    "webhook_positions",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("seq", BigInteger),
 )
