@@ -134,6 +134,7 @@ webhook_deliveries = Table(
     Column("due_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True)),
     Column("delivered_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
 )
 
 webhook_positions = Table(

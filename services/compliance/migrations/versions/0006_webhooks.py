@@ -66,7 +66,7 @@ def _create_endpoints() -> None:
 
 
 def _create_deliveries() -> None:
-    # `sealed` is the body that is sent, the same to every endpoint.
+    # `sealed` is the body that is sent, the same to every endpoint. `id` is that of the audit entry, or of what was published, prefixed.
     op.execute(
         """
         CREATE TABLE webhook_events (
@@ -81,7 +81,7 @@ def _create_deliveries() -> None:
         """
     )
     op.execute("CREATE INDEX webhook_events_created ON webhook_events (created_at)")
-    # `arrival` is the order of delivery. `due_at` is infinity when there is nothing more to do.
+    # `arrival` is the order of delivery. `due_at` is infinity when there is nothing more to do, since `ended_at`.
     op.execute(
         """
         CREATE TABLE webhook_deliveries (
@@ -98,11 +98,13 @@ def _create_deliveries() -> None:
             due_at timestamptz NOT NULL,
             created_at timestamptz NOT NULL,
             delivered_at timestamptz,
+            ended_at timestamptz,
             PRIMARY KEY (org_id, id),
             UNIQUE (org_id, endpoint_id, event_id),
             FOREIGN KEY (org_id, endpoint_id) REFERENCES webhook_endpoints ON DELETE CASCADE,
             FOREIGN KEY (org_id, event_id) REFERENCES webhook_events,
-            CHECK ((due_at = 'infinity') = (status IN ('delivered', 'dead')))
+            CHECK ((due_at = 'infinity') = (status IN ('delivered', 'dead'))),
+            CHECK ((due_at = 'infinity') = (ended_at IS NOT NULL))
         )
         """
     )
@@ -111,7 +113,7 @@ def _create_deliveries() -> None:
     )
     op.execute("CREATE INDEX webhook_deliveries_event ON webhook_deliveries (org_id, event_id)")
     op.execute("CREATE INDEX webhook_deliveries_listed ON webhook_deliveries (org_id, endpoint_id, id)")
-    op.execute("CREATE INDEX webhook_deliveries_created ON webhook_deliveries (created_at)")
+    op.execute("CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL")
     for table in ("webhook_events", "webhook_deliveries"):
         tenant(op, table)
         grant_app(op, table, "SELECT, INSERT, UPDATE, DELETE")

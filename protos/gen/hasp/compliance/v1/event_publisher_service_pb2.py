@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from hasp.access.v1 import access_pb2 as hasp_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hasp/compliance/v1/event_publisher_service.proto\x12\x12hasp.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bhasp/access/v1/access.proto\"\x85\x02\n\x0cWebhookEvent\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12i\n\x05\x65vent\x18\x02 \x01(\tBZ\xbaHWrUR\x0erecord.createdR\x0erecord.updatedR\x0erecord.deletedR\x13record.bulk_createdR\x0eschema.updated\x12\x17\n\x06\x61pp_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1c\n\nentity_key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x16\n\x0eoccurred_at_ms\x18\x06 \x01(\x03\"S\n\x14PublishEventsRequest\x12;\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .hasp.compliance.v1.WebhookEventB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\x17\n\x15PublishEventsResponse2\x95\x01\n\x15\x45ventPublisherService\x12|\n\rPublishEvents\x12(.hasp.compliance.v1.PublishEventsRequest\x1a).hasp.compliance.v1.PublishEventsResponse\"\x16\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooksb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0hasp/compliance/v1/event_publisher_service.proto\x12\x12hasp.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bhasp/access/v1/access.proto\"\x96\x02\n\x0cWebhookEvent\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12i\n\x05\x65vent\x18\x02 \x01(\tBZ\xbaHWrUR\x0erecord.createdR\x0erecord.updatedR\x0erecord.deletedR\x13record.bulk_createdR\x0eschema.updated\x12\x17\n\x06\x61pp_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1c\n\nentity_key\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x0eoccurred_at_ms\x18\x06 \x01(\x03\x42\x0f\xbaH\x0c\"\n\x10\x80\xb8\xff\x90\xfd\xce\x39 \x00\"S\n\x14PublishEventsRequest\x12;\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .hasp.compliance.v1.WebhookEventB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\x17\n\x15PublishEventsResponse2\x95\x01\n\x15\x45ventPublisherService\x12|\n\rPublishEvents\x12(.hasp.compliance.v1.PublishEventsRequest\x1a).hasp.compliance.v1.PublishEventsResponse\"\x16\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooksb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,16 +42,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKEVENT'].fields_by_name['app_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_WEBHOOKEVENT'].fields_by_name['entity_key']._loaded_options = None
   _globals['_WEBHOOKEVENT'].fields_by_name['entity_key']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_WEBHOOKEVENT'].fields_by_name['occurred_at_ms']._loaded_options = None
+  _globals['_WEBHOOKEVENT'].fields_by_name['occurred_at_ms']._serialized_options = b'\272H\014\"\n\020\200\270\377\220\375\3169 \000'
   _globals['_PUBLISHEVENTSREQUEST'].fields_by_name['events']._loaded_options = None
   _globals['_PUBLISHEVENTSREQUEST'].fields_by_name['events']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_EVENTPUBLISHERSERVICE'].methods_by_name['PublishEvents']._loaded_options = None
   _globals['_EVENTPUBLISHERSERVICE'].methods_by_name['PublishEvents']._serialized_options = b'\212\265\030\022\n\020control:webhooks'
   _globals['_WEBHOOKEVENT']._serialized_start=161
-  _globals['_WEBHOOKEVENT']._serialized_end=422
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=424
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=507
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=509
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=532
-  _globals['_EVENTPUBLISHERSERVICE']._serialized_start=535
-  _globals['_EVENTPUBLISHERSERVICE']._serialized_end=684
+  _globals['_WEBHOOKEVENT']._serialized_end=439
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=441
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=524
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=526
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=549
+  _globals['_EVENTPUBLISHERSERVICE']._serialized_start=552
+  _globals['_EVENTPUBLISHERSERVICE']._serialized_end=701
 # @@protoc_insertion_point(module_scope)

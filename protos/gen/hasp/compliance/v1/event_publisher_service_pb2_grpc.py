@@ -47,7 +47,7 @@ class EventPublisherServiceServicer:
     """
 
     def PublishEvents(self, request, context):
-        """PublishEvents takes events in for delivery, each exactly once by its id.
+        """PublishEvents takes events in for delivery, in the order told, each once by its id. What no endpoint wants is not kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,7 +17,7 @@ class EventPublisherServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishEvents: _aio.UnaryUnaryMultiCallable[_event_publisher_service_pb2.PublishEventsRequest, _event_publisher_service_pb2.PublishEventsResponse]
-    """PublishEvents takes events in for delivery, each exactly once by its id."""
+    """PublishEvents takes events in for delivery, in the order told, each once by its id. What no endpoint wants is not kept."""
 
 class EventPublisherServiceServicer(metaclass=_abc_1.ABCMeta):
     """EventPublisherService lets internal callers publish record and schema events to webhooks."""
@@ -28,6 +28,6 @@ class EventPublisherServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_publisher_service_pb2.PublishEventsRequest,
         context: _aio.ServicerContext[_event_publisher_service_pb2.PublishEventsRequest, _abc.Awaitable[_event_publisher_service_pb2.PublishEventsResponse]],
     ) -> _abc.Awaitable[_event_publisher_service_pb2.PublishEventsResponse]:
-        """PublishEvents takes events in for delivery, each exactly once by its id."""
+        """PublishEvents takes events in for delivery, in the order told, each once by its id. What no endpoint wants is not kept."""
 
 def add_EventPublisherServiceServicer_to_server(servicer: EventPublisherServiceServicer, server: _aio.Server) -> None: ...

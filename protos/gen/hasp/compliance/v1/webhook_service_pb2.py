@@ -29,7 +29,7 @@ from hasp.access.v1 import access_pb2 as hasp_dot_access_dot_v1_dot_access__pb2
 from hasp.envelope.v1 import envelope_pb2 as hasp_dot_envelope_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hasp/compliance/v1/webhook_service.proto\x12\x12hasp.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bhasp/access/v1/access.proto\x1a\x1fhasp/envelope/v1/envelope.proto\"\xae\x01\n\x07Webhook\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x06\x61pp_id\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x11\n\tis_active\x18\x05 \x01(\x08\x12+\n\x0b\x64\x65scription\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x07 \x01(\t\"Y\n\x13ListWebhooksRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"~\n\x14ListWebhooksResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12)\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1b.hasp.compliance.v1.Webhook\x12*\n\x04meta\x18\x03 \x01(\x0b\x32\x1c.hasp.envelope.v1.CursorMeta\"\xbc\x01\n\x14\x43reateWebhookRequest\x12!\n\x03url\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x10:\x08https://\x12$\n\x06\x65vents\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x06\x61pp_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64H\x00\x88\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01H\x01\x88\x01\x01\x42\t\n\x07_app_idB\x0e\n\x0c_description\"\x83\x01\n\x15\x43reateWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x33\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32%.hasp.compliance.v1.WebhookWithSecret\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\xc8\x01\n\x11WebhookWithSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x06\x61pp_id\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x11\n\tis_active\x18\x05 \x01(\x08\x12+\n\x0b\x64\x65scription\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x07 \x01(\t\x12\x0e\n\x06secret\x18\x08 \x01(\t\"4\n\x14\x44\x65leteWebhookRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x80\x01\n\x15\x44\x65leteWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x30\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\".hasp.compliance.v1.DeletedWebhook\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"0\n\x0e\x44\x65letedWebhook\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ndeleted_at\x18\x02 \x01(\t\":\n\x1aRotateWebhookSecretRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x89\x01\n\x1bRotateWebhookSecretResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x33\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32%.hasp.compliance.v1.WebhookWithSecret\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"2\n\x12TestWebhookRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"x\n\x13TestWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1c.hasp.compliance.v1.Delivery\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\xfc\x01\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x05\x12+\n\x0blast_status\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12/\n\x0fnext_attempt_at\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x08 \x01(\t\x12,\n\x0c\x64\x65livered_at\x18\t \x01(\x0b\x32\x16.google.protobuf.Value\"y\n\x15ListDeliveriesRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06\x63ursor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x05limit\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"\x81\x01\n\x16ListDeliveriesResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1c.hasp.compliance.v1.Delivery\x12*\n\x04meta\x18\x03 \x01(\x0b\x32\x1c.hasp.envelope.v1.CursorMeta\"\xbd\x01\n\x17ReplayDeliveriesRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\x05since\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x00\x88\x01\x01\x12\x1b\n\x05until\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x01\x88\x01\x01\x12+\n\x06status\x18\x04 \x01(\tB\x16\xbaH\x13r\x11R\tdeliveredR\x04\x64\x65\x61\x64H\x02\x88\x01\x01\x42\x08\n\x06_sinceB\x08\n\x06_untilB\t\n\x07_status\"}\n\x18ReplayDeliveriesResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1c.hasp.compliance.v1.Replayed\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\x1c\n\x08Replayed\x12\x10\n\x08replayed\x18\x01 \x01(\x05\x32\xa5\t\n\x0eWebhookService\x12\x8d\x01\n\x0cListWebhooks\x12\'.hasp.compliance.v1.ListWebhooksRequest\x1a(.hasp.compliance.v1.ListWebhooksResponse\"*\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/webhooks\x12\x95\x01\n\rCreateWebhook\x12(.hasp.compliance.v1.CreateWebhookRequest\x1a).hasp.compliance.v1.CreateWebhookResponse\"/\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/webhooks:\x01*\x12\x9e\x01\n\rDeleteWebhook\x12(.hasp.compliance.v1.DeleteWebhookRequest\x1a).hasp.compliance.v1.DeleteWebhookResponse\"8\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/webhooks/{endpoint_id}\x12\xc0\x01\n\x13RotateWebhookSecret\x12..hasp.compliance.v1.RotateWebhookSecretRequest\x1a/.hasp.compliance.v1.RotateWebhookSecretResponse\"H\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02*\"(/v1/webhooks/{endpoint_id}/rotate_secret\x12\x9f\x01\n\x0bTestWebhook\x12&.hasp.compliance.v1.TestWebhookRequest\x1a\'.hasp.compliance.v1.TestWebhookResponse\"?\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02!\"\x1f/v1/webhooks/{endpoint_id}/test\x12\xac\x01\n\x0eListDeliveries\x12).hasp.compliance.v1.ListDeliveriesRequest\x1a*.hasp.compliance.v1.ListDeliveriesResponse\"C\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\'\x12%/v1/webhooks/{endpoint_id}/deliveries\x12\xb5\x01\n\x10ReplayDeliveries\x12+.hasp.compliance.v1.ReplayDeliveriesRequest\x1a,.hasp.compliance.v1.ReplayDeliveriesResponse\"F\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02(\"#/v1/webhooks/deliveries/bulk-replay:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(hasp/compliance/v1/webhook_service.proto\x12\x12hasp.compliance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bhasp/access/v1/access.proto\x1a\x1fhasp/envelope/v1/envelope.proto\"\xae\x01\n\x07Webhook\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x06\x61pp_id\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x11\n\tis_active\x18\x05 \x01(\x08\x12+\n\x0b\x64\x65scription\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x07 \x01(\t\"Y\n\x13ListWebhooksRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x05limit\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"~\n\x14ListWebhooksResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12)\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1b.hasp.compliance.v1.Webhook\x12*\n\x04meta\x18\x03 \x01(\x0b\x32\x1c.hasp.envelope.v1.CursorMeta\"\xbe\x01\n\x14\x43reateWebhookRequest\x12!\n\x03url\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x10:\x08https://\x12$\n\x06\x65vents\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x06\x61pp_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00\x88\x01\x01\x12\"\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01H\x01\x88\x01\x01\x42\t\n\x07_app_idB\x0e\n\x0c_description\"\x83\x01\n\x15\x43reateWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x33\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32%.hasp.compliance.v1.WebhookWithSecret\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\xc8\x01\n\x11WebhookWithSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x06\x61pp_id\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x11\n\tis_active\x18\x05 \x01(\x08\x12+\n\x0b\x64\x65scription\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x07 \x01(\t\x12\x0e\n\x06secret\x18\x08 \x01(\t\"4\n\x14\x44\x65leteWebhookRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x80\x01\n\x15\x44\x65leteWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x30\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\".hasp.compliance.v1.DeletedWebhook\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"0\n\x0e\x44\x65letedWebhook\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ndeleted_at\x18\x02 \x01(\t\":\n\x1aRotateWebhookSecretRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x89\x01\n\x1bRotateWebhookSecretResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x33\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32%.hasp.compliance.v1.WebhookWithSecret\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"2\n\x12TestWebhookRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"x\n\x13TestWebhookResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1c.hasp.compliance.v1.Delivery\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\xfc\x01\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x05\x12+\n\x0blast_status\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12/\n\x0fnext_attempt_at\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\ncreated_at\x18\x08 \x01(\t\x12,\n\x0c\x64\x65livered_at\x18\t \x01(\x0b\x32\x16.google.protobuf.Value\"y\n\x15ListDeliveriesRequest\x12\x1c\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06\x63ursor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x05limit\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"\x81\x01\n\x16ListDeliveriesResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1c.hasp.compliance.v1.Delivery\x12*\n\x04meta\x18\x03 \x01(\x0b\x32\x1c.hasp.envelope.v1.CursorMeta\"\xbf\x01\n\x17ReplayDeliveriesRequest\x12\x1e\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\x05since\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x00\x88\x01\x01\x12\x1b\n\x05until\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18(H\x01\x88\x01\x01\x12+\n\x06status\x18\x04 \x01(\tB\x16\xbaH\x13r\x11R\tdeliveredR\x04\x64\x65\x61\x64H\x02\x88\x01\x01\x42\x08\n\x06_sinceB\x08\n\x06_untilB\t\n\x07_status\"}\n\x18ReplayDeliveriesResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12*\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1c.hasp.compliance.v1.Replayed\x12$\n\x04meta\x18\x03 \x01(\x0b\x32\x16.hasp.envelope.v1.Meta\"\x1c\n\x08Replayed\x12\x10\n\x08replayed\x18\x01 \x01(\x05\x32\xa5\t\n\x0eWebhookService\x12\x8d\x01\n\x0cListWebhooks\x12\'.hasp.compliance.v1.ListWebhooksRequest\x1a(.hasp.compliance.v1.ListWebhooksResponse\"*\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/webhooks\x12\x95\x01\n\rCreateWebhook\x12(.hasp.compliance.v1.CreateWebhookRequest\x1a).hasp.compliance.v1.CreateWebhookResponse\"/\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/webhooks:\x01*\x12\x9e\x01\n\rDeleteWebhook\x12(.hasp.compliance.v1.DeleteWebhookRequest\x1a).hasp.compliance.v1.DeleteWebhookResponse\"8\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/webhooks/{endpoint_id}\x12\xc0\x01\n\x13RotateWebhookSecret\x12..hasp.compliance.v1.RotateWebhookSecretRequest\x1a/.hasp.compliance.v1.RotateWebhookSecretResponse\"H\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02*\"(/v1/webhooks/{endpoint_id}/rotate_secret\x12\x9f\x01\n\x0bTestWebhook\x12&.hasp.compliance.v1.TestWebhookRequest\x1a\'.hasp.compliance.v1.TestWebhookResponse\"?\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02!\"\x1f/v1/webhooks/{endpoint_id}/test\x12\xac\x01\n\x0eListDeliveries\x12).hasp.compliance.v1.ListDeliveriesRequest\x1a*.hasp.compliance.v1.ListDeliveriesResponse\"C\x8a\xb5\x18\x12\n\x10\x63ontrol:webhooks\x82\xd3\xe4\x93\x02\'\x12%/v1/webhooks/{endpoint_id}/deliveries\x12\xb5\x01\n\x10ReplayDeliveries\x12+.hasp.compliance.v1.ReplayDeliveriesRequest\x1a,.hasp.compliance.v1.ReplayDeliveriesResponse\"F\x8a\xb5\x18\x14\n\x10\x63ontrol:webhooks(\x01\x82\xd3\xe4\x93\x02(\"#/v1/webhooks/deliveries/bulk-replay:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['events']._loaded_options = None
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['events']._serialized_options = b'\272H\021\222\001\016\010\001\020d\030\001\"\006r\004\020\001\030d'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['app_id']._loaded_options = None
-  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['app_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['app_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._loaded_options = None
   _globals['_CREATEWEBHOOKREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\377\001'
   _globals['_DELETEWEBHOOKREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
@@ -61,7 +61,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\310\001(\001'
   _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
-  _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['since']._loaded_options = None
   _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['since']._serialized_options = b'\272H\004r\002\030('
   _globals['_REPLAYDELIVERIESREQUEST'].fields_by_name['until']._loaded_options = None
@@ -89,37 +89,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=483
   _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=609
   _globals['_CREATEWEBHOOKREQUEST']._serialized_start=612
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=800
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=803
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=934
-  _globals['_WEBHOOKWITHSECRET']._serialized_start=937
-  _globals['_WEBHOOKWITHSECRET']._serialized_end=1137
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=1139
-  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=1191
-  _globals['_DELETEWEBHOOKRESPONSE']._serialized_start=1194
-  _globals['_DELETEWEBHOOKRESPONSE']._serialized_end=1322
-  _globals['_DELETEDWEBHOOK']._serialized_start=1324
-  _globals['_DELETEDWEBHOOK']._serialized_end=1372
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1374
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=1432
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=1435
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=1572
-  _globals['_TESTWEBHOOKREQUEST']._serialized_start=1574
-  _globals['_TESTWEBHOOKREQUEST']._serialized_end=1624
-  _globals['_TESTWEBHOOKRESPONSE']._serialized_start=1626
-  _globals['_TESTWEBHOOKRESPONSE']._serialized_end=1746
-  _globals['_DELIVERY']._serialized_start=1749
-  _globals['_DELIVERY']._serialized_end=2001
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2003
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2124
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2127
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2256
-  _globals['_REPLAYDELIVERIESREQUEST']._serialized_start=2259
-  _globals['_REPLAYDELIVERIESREQUEST']._serialized_end=2448
-  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_start=2450
-  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_end=2575
-  _globals['_REPLAYED']._serialized_start=2577
-  _globals['_REPLAYED']._serialized_end=2605
-  _globals['_WEBHOOKSERVICE']._serialized_start=2608
-  _globals['_WEBHOOKSERVICE']._serialized_end=3797
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=802
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=805
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=936
+  _globals['_WEBHOOKWITHSECRET']._serialized_start=939
+  _globals['_WEBHOOKWITHSECRET']._serialized_end=1139
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_start=1141
+  _globals['_DELETEWEBHOOKREQUEST']._serialized_end=1193
+  _globals['_DELETEWEBHOOKRESPONSE']._serialized_start=1196
+  _globals['_DELETEWEBHOOKRESPONSE']._serialized_end=1324
+  _globals['_DELETEDWEBHOOK']._serialized_start=1326
+  _globals['_DELETEDWEBHOOK']._serialized_end=1374
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1376
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=1434
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=1437
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=1574
+  _globals['_TESTWEBHOOKREQUEST']._serialized_start=1576
+  _globals['_TESTWEBHOOKREQUEST']._serialized_end=1626
+  _globals['_TESTWEBHOOKRESPONSE']._serialized_start=1628
+  _globals['_TESTWEBHOOKRESPONSE']._serialized_end=1748
+  _globals['_DELIVERY']._serialized_start=1751
+  _globals['_DELIVERY']._serialized_end=2003
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2005
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2126
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2129
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2258
+  _globals['_REPLAYDELIVERIESREQUEST']._serialized_start=2261
+  _globals['_REPLAYDELIVERIESREQUEST']._serialized_end=2452
+  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_start=2454
+  _globals['_REPLAYDELIVERIESRESPONSE']._serialized_end=2579
+  _globals['_REPLAYED']._serialized_start=2581
+  _globals['_REPLAYED']._serialized_end=2609
+  _globals['_WEBHOOKSERVICE']._serialized_start=2612
+  _globals['_WEBHOOKSERVICE']._serialized_end=3801
 # @@protoc_insertion_point(module_scope)
