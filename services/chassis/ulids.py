@@ -34,5 +34,5 @@ def ulid_time(ulid: str) -> datetime:
 
 
 def lowest_ulid(at: datetime) -> str:
-    """The smallest ULID that can be made at `at`: a bound for ranges."""
-    return _encode(unix_ms(at) << 80)
+    """The smallest ULID that can be made at `at`: a bound for ranges. Before 1970 none can be: the smallest of all."""
+    return _encode(max(0, unix_ms(at)) << 80)

@@ -66,3 +66,17 @@ def test_a_first_detection_keeps_the_recognizer_that_made_it():
     first, again = mask([leaf], PlaceholderMap())
     assert (first.recognizer, first.score, again.recognizer) == ("ner", 0.75, "known_value")
     assert first.placeholder == again.placeholder
+
+
+def test_values_that_nobody_says_any_more_are_left_out_and_the_others_keep_their_numbers():
+    known = PlaceholderMap()
+    known.assign("PERSON", "John Smith")
+    known.assign("PERSON", "Jones", before="seen by Dr. ")
+    known.assign("PERSON", "Mary Roe")
+    known.assign("US_SSN", "536-22-8812")
+    kept = known.said_in(["seen by Dr. JONES today", "and MARY ROE"])
+    assert kept.by_placeholder() == {"[PERSON_2]": "Jones", "[PERSON_3]": "Mary Roe"}
+    assert kept.assign("PERSON", "Roe", before="Mrs. ") == "[PERSON_3]"
+    assert kept.assign("PERSON", "Jones") == "[PERSON_2]"
+    for left_out in ("John", "536-22-8812", "smith"):
+        assert left_out not in kept.to_json()

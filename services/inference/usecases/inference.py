@@ -71,7 +71,7 @@ class Inference:
         self.runs = Runs(g.db, g.clock, g.sealer, g.metering, g.relay, owner_id=new_ulid(g.clock))
         self.upkeep = Upkeep(g.db, owner_id=self.runs.owner_id)
         self.recovery = Recovery(g.db, g.clock, self.runs, g.relay)
-        self.retention = Retention(g.db)
+        self.retention = Retention(g.db, g.clock, g.sealer, AuditTrail(g.clock), g.relay)
         self.models = Models(g.catalogue, g.clock)
         self.records = Records(g.db, g.sealer, g.catalogue)
         entitlements = Entitlements(g.metering, watches.billing, g.clock)

@@ -122,6 +122,16 @@ class PlaceholderMap:
             built._numbers[label, _key(BY_LABEL[label].name, value)] = number
         return built
 
+    def said_in(self, texts: Iterable[str]) -> Self:
+        """The map without the values that occur in none of `texts`. A number that is free again may be given again."""
+        said = "\n".join(texts).casefold()
+        stored = json.loads(self.to_json())
+        kept = {(label, number) for label, number, value in stored["values"] if value.casefold() in said}
+        stored["values"] = [each for each in stored["values"] if (each[0], each[1]) in kept]
+        stored["forms"] = [each for each in stored["forms"] if (each[0], each[2]) in kept]
+        stored["clinicians"] = [number for number in stored["clinicians"] if ("PERSON", number) in kept]
+        return type(self).from_json(json.dumps(stored))
+
     def copy(self) -> Self:
         return type(self).from_json(self.to_json())
 
