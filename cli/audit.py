@@ -28,12 +28,17 @@ def verify(
         list[Path] | None,
         typer.Option(help="An earlier export or checkpoint that must be a prefix; repeat for several."),
     ] = None,
+    timestamp_certificate: Annotated[
+        Path | None,
+        typer.Option(help="The roots (PEM) of a time-stamping authority, one of whose stamps the file must bear."),
+    ] = None,
 ) -> None:
     """Check an export: 0 where it is what the operator signed, 1 where it is not. It needs no network and no database."""
     arguments = [str(file)]
     arguments += [argument for vkey in key or () for argument in ("--key", vkey)]
     arguments += ["--trusted", str(trusted)] if trusted else []
     arguments += [argument for path in earlier or () for argument in ("--earlier", str(path))]
+    arguments += ["--timestamp-certificate", str(timestamp_certificate)] if timestamp_certificate else []
     raise typer.Exit(audit_verifier.main(arguments))
 
 

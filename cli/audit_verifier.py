@@ -1,32 +1,39 @@
 """Checks an audit export with nothing but a trusted key: no network, no database, no other module of this project.
 
-    python audit_verifier.py FILE --key VKEY [--key VKEY …] [--trusted FILE] [--earlier FILE …]
+    python audit_verifier.py FILE --key VKEY [--key VKEY …] [--trusted FILE] [--earlier FILE …] [--timestamp-certificate PEM]
 
 exits with 0 where the file is what the operator signed, whole and in order; with 1 where it is not, naming the first entry that is bad.
-It needs Python 3.11 and `cryptography`. How the file is made: services/compliance/domain/exports.py; the tree: RFC 6962 §2.1 and RFC
-9162 §2.1; signatures: C2SP signed-note. A key is trusted because it was given from outside, or because an already trusted one has
-signed for it: whatever the file says of itself makes nothing trusted.
+It needs Python 3.11 and `cryptography`, and `rfc3161-client` for a file that bears a time stamp. How the file is made:
+services/compliance/domain/exports.py; the tree: RFC 6962 §2.1 and RFC 9162 §2.1; signatures: C2SP signed-note. A key is trusted because it
+was given from outside, or because an already trusted one has signed for it: whatever the file says of itself makes nothing trusted.
+
+A time stamp (RFC 3161) must be over the very checkpoint that the file ends with, whether or not anybody asks for its time. With the roots
+of an authority given, the file must bear one that chains to them; only then is a time told. Nothing is fetched, so that it is not noticed
+where an issuer has revoked a certificate.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import hashlib
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FORMAT = "hasp-audit-export/1"
 ENDORSEMENT = "hasp-audit-key/1"
 _MOST_LINE = 64 << 20
+_MOST_NOTE = 64 << 10
+_MOST_SHOWN = 200
 
 
 class NotVerified(Exception):
@@ -53,10 +60,19 @@ class Verified:
     """The fingerprint of the key: SHA-256 of the raw public key, hex."""
     earlier: tuple[int, ...] = ()
     """Sizes of the earlier trees that were shown to be prefixes of this one."""
+    time_stamp: str = "none"
+    """What is known of one, for a person."""
+    stamped_at: datetime | None = None
+    """When the tree's checkpoint existed, on the word of an authority that is trusted; None where no such word was checked."""
 
 
 def fingerprint(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()
+
+
+def _shown(told: object) -> str:
+    """Something that a file says, so that no terminal takes it for anything else."""
+    return ascii(told if isinstance(told, str) else str(told))[1:-1][:_MOST_SHOWN]
 
 
 # --- signed notes -------------------------------------------------------------------------------------------------------------
@@ -96,15 +112,18 @@ class Keys:
                 continue
             try:
                 signed = base64.b64decode(parts[2], validate=True)
-            except binascii.Error:
+            except ValueError:
+                continue
+            if base64.b64encode(signed).decode() != parts[2]:
                 continue
             for key in self.of(name):
                 if signed[:4] == _key_id(name, key) and _signs(key, signed[4:], text):
                     return text, key
-        raise NotVerified(f"a note is not signed by a trusted key as {name}")
+        raise NotVerified(f"a note is not signed by a trusted key as {_shown(name)}")
 
     def believe(self, endorsement: str, deployment: str) -> None:
-        """Trust the new key that an already trusted one has signed for; what another signed says nothing. Raises NotVerified."""
+        """Trust the new key that an already trusted one has signed for, for what that one was trusted for; what another signed says
+        nothing. Raises NotVerified."""
         try:
             text, signed_by = self.open(endorsement, deployment)
         except NotVerified:
@@ -115,14 +134,15 @@ class Keys:
         old, new = (_public(lines[at], word) for at, word in ((2, "old"), (3, "new")))
         if old != signed_by:
             raise NotVerified("an endorsement is not signed by the key that it replaces")
-        self.trusted.append((deployment, new))
+        told = {(name, new) for name, key in self.trusted if key == old}
+        self.trusted += sorted(told.difference(self.trusted))
 
 
 def _public(line: str, word: str) -> bytes:
     said, _, encoded = line.partition(" ")
     try:
         key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if said != word or len(key) != 32:
         raise NotVerified("an endorsement of a key does not have its form")
@@ -272,6 +292,11 @@ class _Lines:
             raise NotVerified(f"the file ends too early, in line {self.number}")
         return self._last[:-1]
 
+    @property
+    def last(self) -> bytes:
+        """The one that was given out last, with its newline."""
+        return self._last
+
     def value(self, kind: str, line: bytes | None = None) -> Any:
         """What the next line holds as `kind`. Raises NotVerified."""
         told = _json(self.next() if line is None else line, self.number)
@@ -291,10 +316,28 @@ class _Lines:
 
 
 def _json(line: bytes, number: int) -> Any:
+    """It must say the same to everybody: UTF-8, and no name twice in an object."""
     try:
-        return json.loads(line)
+        told = _DECODER.decode(line.decode())
+        if b"\\ud" in line or b"\\uD" in line:
+            json.dumps(told, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         raise NotVerified(f"line {number} cannot be read") from None
+    return told
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    told = dict(pairs)
+    if len(told) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return told
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 
 def _hashes(values: Any) -> list[bytes]:
@@ -333,7 +376,7 @@ def _header(told: Any) -> _Header:
         numbers = (header.first, header.count, header.tree_size)
         if any(type(number) is not int or number < 0 for number in numbers) or header.end > header.tree_size:
             raise ValueError  # noqa: TRY301 - as for what cannot be read
-        if not header.org_id or not header.origin.endswith(f"/{header.org_id}"):
+        if not isinstance(header.org_id, str) or not header.org_id or not header.origin.endswith(f"/{header.org_id}"):
             raise ValueError  # noqa: TRY301
     except (TypeError, KeyError, ValueError, AttributeError):
         raise NotVerified("the header cannot be read") from None
@@ -343,12 +386,17 @@ def _header(told: Any) -> _Header:
 class _Reading:
     """One pass over a file. A careful one looks at the signature of every checkpoint: it tells best which entry is bad."""
 
-    def __init__(self, path: Path, keys: Keys, earlier: list[Signed], *, careful: bool) -> None:
+    def __init__(
+        self, path: Path, keys: Keys, earlier: list[Signed], roots: list[x509.Certificate], *, careful: bool
+    ) -> None:
         self._careful = careful
         self._lines = _Lines(path)
         self._keys = Keys(list(keys.trusted))
         self._tree = Tree()
-        self._earlier = {signed.size: signed for signed in earlier}
+        self._earlier: dict[int, list[Signed]] = {}
+        for signed in earlier:
+            self._earlier.setdefault(signed.size, []).append(signed)
+        self._roots = roots
         self._prefixes: set[int] = set()
         self._sound = 0
         """Leaves below the last checkpoint that the entries agreed with."""
@@ -369,15 +417,19 @@ class _Reading:
             line = self._lines.next()
         if not self._keys.of(header.origin):
             self._refuse_untrusted()
+        for earlier in (signed for signatures in self._earlier.values() for signed in signatures):
+            if earlier.text.partition("\n")[0] != header.origin:
+                raise NotVerified("the earlier tree is not one of this organization")
         self._extend(_hashes(self._lines.value("left", line)), 0, header.first)
         self._sound = header.first
         self._meet_earlier()
         line = self._entries()
         self._extend(_hashes(self._lines.value("right", line)), header.end, header.tree_size)
-        anchor = self._anchor(self._lines.value("anchor"))
+        note = self._lines.value("anchor")
+        anchor = self._anchor(note)
         self._log(self._lines.value("log"), anchor)
         self._prefix(self._lines.value("prefix"), anchor)
-        self._lines.value("timestamp")
+        stamped_at, time_stamp = self._timestamp(self._lines.value("timestamp"), note)
         signed_by = self._manifest(self._lines.value("manifest"))
         for size in self._earlier:
             if size not in self._prefixes:
@@ -393,6 +445,8 @@ class _Reading:
             self._tree.root.hex(),
             fingerprint(signed_by),
             sizes,
+            time_stamp,
+            stamped_at,
         )
 
     def _extend(self, hashes: list[bytes], start: int, end: int) -> None:
@@ -426,10 +480,11 @@ class _Reading:
             said, org_id, entry_id = told["seq"], told["org_id"], told["id"]
         except (NotVerified, TypeError, KeyError):
             raise NotVerified(f"entry {seq} cannot be read", seq) from None
-        if said != seq:
-            raise NotVerified(f"entry {seq} is missing or out of place: {entry_id}, entry {said}, stands there", seq)
+        if type(said) is not int or said != seq:
+            there = f"{_shown(entry_id)}, entry {_shown(said)}, stands there"
+            raise NotVerified(f"entry {seq} is missing or out of place: {there}", seq)
         if org_id != self._header.org_id:
-            raise NotVerified(f"entry {seq} ({entry_id}) belongs to another organization", seq)
+            raise NotVerified(f"entry {seq} ({_shown(entry_id)}) belongs to another organization", seq)
 
     def _meet(self, note: Any) -> None:
         """A checkpoint among the entries. Whatever it is, the manifest signs it too."""
@@ -460,11 +515,12 @@ class _Reading:
     def _refuse_changed(self, size: int) -> NoReturn:
         seq, last = self._sound, min(size, self._header.end) - 1
         where = f"entry {seq}" if seq >= last else f"one of the entries {seq} to {last}"
+        if seq == self._header.first > 0:
+            where = f"{where}, or what the file says of those before,"
         raise NotVerified(f"{where} is not what was signed", seq, last)
 
     def _meet_earlier(self) -> None:
-        signed = self._earlier.get(self._tree.size)
-        if signed is not None:
+        for signed in self._earlier.get(self._tree.size, ()):
             if signed.root != self._tree.root:
                 raise NotVerified(f"the earlier tree of {signed.size} leaves is not a prefix of this one")
             self._prefixes.add(signed.size)
@@ -502,10 +558,10 @@ class _Reading:
             return
         try:
             size, hashes = told["from_size"], _hashes(told["hashes"])
+            signatures = self._earlier.get(size, ())
         except (TypeError, KeyError):
             raise NotVerified("the proof of a prefix cannot be read") from None
-        signed = self._earlier.get(size)
-        if signed is not None:
+        for signed in signatures:
             if not is_prefix(signed.size, anchor.size, signed.root, anchor.root, hashes):
                 raise NotVerified(f"the earlier tree of {signed.size} leaves is not a prefix of this one")
             self._prefixes.add(signed.size)
@@ -520,12 +576,89 @@ class _Reading:
             raise NotVerified(
                 "the file is not the one that the manifest signs: something else than an entry was changed"
             )
+        # Nothing signs this line: there must be one way alone to write it.
+        signatures = note.rpartition("\n\n")[2]
+        if signatures.find("\n") != len(signatures) - 1 or self._lines.last != _line("manifest", note):
+            raise NotVerified("the manifest does not have its form")
         if not self._lines.is_at_end():
             raise NotVerified("there is more behind the manifest")
         return key
 
+    def _timestamp(self, told: Any, note: Any) -> tuple[datetime | None, str]:
+        """The time that an authority which is trusted vouches for, and what there is to say."""
+        if told is None:
+            if self._roots:
+                raise NotVerified(
+                    "the file bears no time stamp: it says that no time-stamping authority was configured"
+                )
+            return None, "none"
+        try:
+            authority, token = told["authority"], told["token"]
+        except (TypeError, KeyError):
+            raise NotVerified("the time stamp cannot be read") from None
+        if not isinstance(authority, str) or not isinstance(token, str | None):
+            raise NotVerified("the time stamp cannot be read")
+        if token is None:
+            if self._roots:
+                raise NotVerified("the file bears no time stamp: the authority gave none when the file was made")
+            return None, f"none: {_shown(authority)} gave none when the file was made"
+        at = stamped_at(token, _text(note).encode(), self._roots)
+        if at is None:
+            return (
+                None,
+                "borne, but its time is not checked: no root of an authority is trusted (--timestamp-certificate)",
+            )
+        return at, f"the tree existed on {at.isoformat()}"
+
     def _refuse_untrusted(self) -> NoReturn:
-        raise NotVerified(f"none of the trusted keys signs for {self._header.origin}")
+        raise NotVerified(f"none of the trusted keys signs for {_shown(self._header.origin)}")
+
+
+# --- time stamps --------------------------------------------------------------------------------------------------------------
+
+
+def stamped_at(token: str, message: bytes, roots: list[x509.Certificate]) -> datetime | None:
+    """When the message existed, as an authority that chains to one of the roots says; None without roots. Raises NotVerified for a
+    token, DER in base64, that stamps something else, or that no such authority signed."""
+    try:
+        import rfc3161_client
+    except ImportError:
+        raise NotVerified("the file bears a time stamp, and checking it needs the package rfc3161-client") from None
+    try:
+        der = base64.b64decode(token, validate=True)
+        # The library reads answers of an authority, which are a status (granted) and a token: RFC 3161 §2.4.2.
+        granted = b"\x30\x03\x02\x01\x00" + der
+        answer = rfc3161_client.decode_timestamp_response(b"\x30" + _length(len(granted)) + granted)
+        imprint, at = answer.tst_info.message_imprint, answer.tst_info.gen_time
+    except ValueError:
+        raise NotVerified("the time stamp cannot be read") from None
+    hashes = {
+        "2.16.840.1.101.3.4.2.1": hashlib.sha256,
+        "2.16.840.1.101.3.4.2.2": hashlib.sha384,
+        "2.16.840.1.101.3.4.2.3": hashlib.sha512,
+    }
+    hashed = hashes.get(imprint.hash_algorithm.dotted_string)
+    if hashed is None or hashed(message).digest() != imprint.message:
+        raise NotVerified("the time stamp is not one of this checkpoint")
+    if not roots:
+        return None
+    try:
+        rfc3161_client.VerifierBuilder(roots=list(roots)).build().verify_message(answer, message)
+    except (rfc3161_client.VerificationError, ValueError):
+        raise NotVerified("the time stamp is not signed by an authority that is trusted") from None
+    return at.astimezone(UTC)
+
+
+def _length(count: int) -> bytes:
+    """As DER writes it."""
+    if count < 0x80:
+        return bytes([count])
+    told = count.to_bytes((count.bit_length() + 7) // 8, "big")
+    return bytes([0x80 | len(told)]) + told
+
+
+def _line(kind: str, value: object) -> bytes:
+    return json.dumps({kind: value}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _encoded(hashed: bytes) -> str:
@@ -538,13 +671,16 @@ def _text(value: Any) -> str:
     return value
 
 
-def verify(path: Path, keys: Keys, earlier: list[Signed] | None = None) -> Verified:
-    """Raises NotVerified; OSError where the file cannot be read."""
+def verify(
+    path: Path, keys: Keys, earlier: list[Signed] | None = None, roots: list[x509.Certificate] | None = None
+) -> Verified:
+    """`roots`: of time-stamping authorities that are trusted; with any, the file must bear a stamp of one. Raises NotVerified; OSError
+    where the file cannot be read."""
     try:
-        return _Reading(path, keys, earlier or [], careful=False).verify()
+        return _Reading(path, keys, earlier or [], roots or [], careful=False).verify()
     except NotVerified as found:
         failure = found
-    reading = _Reading(path, keys, earlier or [], careful=True)
+    reading = _Reading(path, keys, earlier or [], roots or [], careful=True)
     try:
         reading.verify()
     except NotVerified as found:
@@ -558,11 +694,16 @@ def verify(path: Path, keys: Keys, earlier: list[Signed] | None = None) -> Verif
 
 def anchor_of(path: Path, keys: Keys) -> Signed:
     """The checkpoint of an earlier export, or of a file that is a checkpoint alone. Raises NotVerified."""
-    text = path.read_text(encoding="utf-8")
-    if not text.startswith("{"):
-        return checkpoint(text, text.partition("\n")[0], keys)
-    reading = verify(path, keys)
-    return Signed(reading.tree_size, bytes.fromhex(reading.root), "")
+    try:
+        with path.open("rb") as file:
+            start = file.read(_MOST_NOTE)
+        if not start.startswith(b"{"):
+            text = start.decode()
+            return checkpoint(text, text.partition("\n")[0], keys)
+        reading = verify(path, keys)
+    except (NotVerified, UnicodeDecodeError) as failure:
+        raise NotVerified(f"the earlier {path}: {failure}") from None
+    return Signed(reading.tree_size, bytes.fromhex(reading.root), f"{reading.origin}\n")
 
 
 def claimed_key(path: Path) -> str | None:
@@ -571,7 +712,7 @@ def claimed_key(path: Path) -> str | None:
         with path.open("rb") as file:
             vkey = json.loads(file.readline(_MOST_LINE))["header"]["key"]
         return fingerprint(base64.b64decode(vkey.split("+", 2)[2], validate=True)[1:])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
 
 
@@ -589,6 +730,11 @@ def main(arguments: list[str] | None = None) -> int:
         default=[],
         help="an earlier export or checkpoint that must be a prefix",
     )
+    parser.add_argument(
+        "--timestamp-certificate",
+        type=Path,
+        help="the roots (PEM) of a time-stamping authority, one of whose stamps the file must bear",
+    )
     asked = parser.parse_args(arguments)
     keys = Keys()
     try:
@@ -597,23 +743,29 @@ def main(arguments: list[str] | None = None) -> int:
             keys.add(vkey)
     except (OSError, ValueError) as failure:
         return _fail(f"a key cannot be read: {failure}")
+    try:
+        given = asked.timestamp_certificate
+        roots = [] if given is None else x509.load_pem_x509_certificates(given.read_bytes())
+    except (OSError, ValueError):
+        return _fail("the certificate of the time-stamping authority cannot be read")
     if not keys.trusted:
         return _fail("no key is trusted: give one with --key, from somewhere else than this file", asked.file)
     try:
-        verified = verify(asked.file, keys, [anchor_of(path, keys) for path in asked.earlier])
+        verified = verify(asked.file, keys, [anchor_of(path, keys) for path in asked.earlier], roots)
     except NotVerified as failure:
         several = f" to {failure.last}, one of them" if failure.last != failure.seq else ""
         entry = "" if failure.seq is None else f"\nfirst bad entry: {failure.seq}{several}"
         return _fail(f"{failure}{entry}", asked.file)
     except OSError as failure:
         return _fail(str(failure))
-    print("VERIFIED", verified.origin)
+    print("VERIFIED", _shown(verified.origin))
     print(
         f"entries {verified.first} to {verified.first + verified.count - 1}: {verified.count}, of a tree of {verified.tree_size}"
     )
     print(f"root {verified.root}\nsigned by {verified.signed_by}")
     for size in verified.earlier:
         print(f"the tree of {size} leaves is a prefix")
+    print(f"time stamp: {verified.time_stamp}")
     return 0
 
 

@@ -17,6 +17,7 @@ from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.compliance import servicer
 from services.compliance.clients.signing_keys import load_endorsements, load_signing_key
+from services.compliance.clients.time_stamping import time_stamping
 from services.compliance.config import MigrationSettings, Settings
 from services.compliance.domain.checkpoints import Signers
 from services.compliance.usecases.agreements import Agreements, Gates
@@ -43,7 +44,8 @@ async def serve() -> None:
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
     endorsements = load_endorsements(settings.audit_endorsements_file)
-    exports = Exports(db, clock, IntakeTrail(clock), signers, endorsements)
+    authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
+    exports = Exports(db, clock, IntakeTrail(clock), signers, endorsements, authority)
     servicer.register(
         server,
         agreements=agreements,

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.compliance.clients import time_stamping
 
 
 class Settings(BaseSettings):
@@ -29,7 +31,35 @@ class Settings(BaseSettings):
     """Names this deployment in what it signs. Never change it: the names of its keys are made of it."""
     baa_signatory: str = Field(default="The operator of this Hasp deployment", validation_alias="HASP_BAA_SIGNATORY")
     """Who counter-signs Business Associate Agreements."""
+    tsa_url: str | None = Field(default=None, validation_alias="HASP_TSA_URL")
+    """The time-stamping authority (RFC 3161) that is asked about audit exports; none without it."""
+    tsa_certificate_file: Path | None = Field(default=None, validation_alias="HASP_TSA_CERTIFICATE_FILE")
+    """Roots to which the authority's certificate must chain, PEM; without them its signature is not checked before it is passed on."""
     log_level: str = Field(default="INFO", validation_alias="HASP_LOG_LEVEL")
+
+    @field_validator("tsa_url", "tsa_certificate_file", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        # docker-compose passes what is not set as nothing.
+        return value or None
+
+    @field_validator("tsa_url")
+    @classmethod
+    def _an_authority(cls, value: str | None) -> str | None:
+        return None if value is None else time_stamping.check_url(value)
+
+    @field_validator("tsa_certificate_file")
+    @classmethod
+    def _its_roots(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None:
+            return None
+        if info.data.get("tsa_url", "") is None:
+            raise ValueError("a certificate without HASP_TSA_URL")
+        try:
+            time_stamping.load_roots(value)
+        except OSError as failure:
+            raise ValueError("the file cannot be read") from failure
+        return value
 
 
 class MigrationSettings(BaseSettings):

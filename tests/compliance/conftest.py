@@ -7,6 +7,7 @@ from services.chassis.database import Database
 from services.chassis.watch import ChangeLog
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from tests.compliance.exporting import ENTRIES, House
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseFactory, DatabaseUrls
 
@@ -58,3 +59,12 @@ def intake(db: Database) -> AuditIntake:
 @pytest.fixture
 def log(db: Database) -> AuditLog:
     return AuditLog(db)
+
+
+@pytest.fixture
+async def house(db: Database, alice: Principal, mallory: Principal, clock: FrozenClock) -> House:
+    other = House(db, mallory, clock)
+    await other.grow(4)
+    house = House(db, alice, clock)
+    await house.grow(ENTRIES)
+    return house

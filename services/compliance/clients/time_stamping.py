@@ -136,6 +136,13 @@ class TimeStampingAuthority(TimeStamper):
                 return bytes(body)
 
 
+def time_stamping(url: str | None, certificate_file: Path | None) -> TimeStampingAuthority | None:
+    """The configured authority; None where there is none. Raises ValueError, OSError."""
+    if url is None:
+        return None
+    return TimeStampingAuthority(url, [] if certificate_file is None else load_roots(certificate_file))
+
+
 def check_url(url: str) -> str:
     """The URL. Raises ValueError, which does not quote it."""
     parts = urlsplit(url)
@@ -143,7 +150,7 @@ def check_url(url: str) -> str:
         raise ValueError("a time-stamping authority has an http or https URL")
     if parts.username is not None or parts.password is not None or parts.fragment or " " in url:
         raise ValueError("the URL of a time-stamping authority has no credentials, fragment or blank")
-    _ = parts.port  # raises ValueError
+    _ = parts.port, parts.hostname.encode("idna")  # each raises ValueError
     return url
 
 

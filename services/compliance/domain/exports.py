@@ -9,12 +9,17 @@
     {"anchor": "<note>"|null}        the checkpoint of `tree_size` leaves; null where the tree has none
     {"log": {"index", "hashes", "checkpoint"}|null}    the anchor's place in the log of logs
     {"prefix": {"from_size", "hashes"}|null}           proof that the tree of `from_size` leaves is a prefix of the anchor's
-    {"timestamp": {"authority", "token"}|null}         RFC 3161, over the anchor; null: no time-stamping authority is configured
+    {"timestamp": {"authority", "token"|null}|null}    that the anchor existed at a time
     {"manifest": "<note>"}           signs how many entries there are, and the SHA-256 of every byte before this line
 
 `key` is the verifier key that signs, for a person to compare with the one they trust: a reader must not believe it. Hashes are
 hexadecimal. Leaves begin with `{"action":`, so that no line is taken for another. Entries keep their places: where `since` and `until`
 choose by the time of happening, what lies between the first and the last chosen entry is in the file as well.
+
+The time stamp's `token` is a TimeStampToken (RFC 3161 §2.4.2), DER in base64, over the anchor's note: the UTF-8 bytes of the string that
+the line `anchor` holds, from the first of its origin to the newline behind its last signature. `authority` is the URL that was asked.
+`timestamp` is null where no authority is configured, or there is no anchor; `token` alone is null where the authority gave none that
+could be believed: the file is whole without it.
 """
 
 from __future__ import annotations

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+import structlog
 
 from services.chassis.access import OrgId, Principal
 from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.chassis.errors import ValidationFailed
 from services.chassis.timestamps import iso
+from services.compliance.clients.time_stamping import NotStamped, TimeStampingAuthority
 from services.compliance.domain.checkpoints import LOG_OF_LOGS, Signers
 from services.compliance.domain.exports import FORMAT, Extent, hexes, line, manifest
 from services.compliance.domain.merkle import Range, consistency_path, inclusion_path, needed, perfect_nodes, roots
 from services.compliance.store import entries, trees
 from services.compliance.store.trees import Head
 from services.compliance.usecases.audit_log import IntakeTrail
+
+log = structlog.get_logger()
 
 _PAGE = 1000
 _CHUNK = 64 * 1024
@@ -36,13 +41,21 @@ class Asked:
 
 class Exports:
     def __init__(
-        self, db: Database, clock: Clock, trail: IntakeTrail, signers: Signers, endorsements: Sequence[str]
+        self,
+        db: Database,
+        clock: Clock,
+        trail: IntakeTrail,
+        signers: Signers,
+        endorsements: Sequence[str],
+        authority: TimeStampingAuthority | None = None,
     ) -> None:
+        """`endorsements`: of the signing key, oldest first. `authority`: stamps each export's anchor; none is asked without it."""
         self._db = db
         self._clock = clock
         self._trail = trail
         self._signers = signers
         self._endorsements = endorsements
+        self._authority = authority
 
     async def export(self, caller: Principal, asked: Asked) -> AsyncIterator[bytes]:
         """The file, in pieces. That it was taken is in the audit before its first byte is sent. Raises ValidationFailed."""
@@ -86,7 +99,7 @@ class Exports:
         yield line("anchor", anchor.checkpoint.note if anchor else None)
         yield line("log", await self._log(anchor))
         yield line("prefix", await self._prefix(org_id, asked.from_size, extent))
-        yield line("timestamp", None)
+        yield line("timestamp", await self._timestamp(org_id, anchor))
 
     def _header(self, org_id: OrgId, asked: Asked, extent: Extent) -> dict[str, object]:
         return {
@@ -137,6 +150,17 @@ class Exports:
             return None
         path = consistency_path(from_size, extent.tree_size) if from_size else []
         return {"from_size": from_size, "hashes": await self._roots(org_id, path)}
+
+    async def _timestamp(self, org_id: OrgId, anchor: Head | None) -> dict[str, object] | None:
+        """Asked for behind the entries, while no connection is held: an authority that is slow or away costs no export."""
+        if self._authority is None or anchor is None:
+            return None
+        try:
+            token = base64.b64encode(await self._authority.stamp(anchor.checkpoint.note.encode())).decode()
+        except NotStamped as failure:
+            log.warning("an export bears no time stamp", org_id=org_id, reason=str(failure), exc_info=failure.__cause__)
+            token = None
+        return {"authority": self._authority.name, "token": token}
 
     async def _roots(self, tree: str, ranges: Sequence[Range]) -> list[str]:
         if not ranges:
