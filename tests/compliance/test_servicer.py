@@ -309,6 +309,94 @@ async def test_the_audit_is_read_page_by_page(
         cursor = page["meta"]["next_cursor"]
     assert sizes == [50, 50, 20]
     assert seqs == list(range(119, -1, -1))
+    for limit in (1, 119, 120, 200):
+        page = printed(await audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(limit=limit), **as_("alice")))
+        assert [entry["seq"] for entry in page["data"]] == list(range(119, -1, -1))[:limit]
+        assert page["meta"]["has_more"] is (limit < 120)
+
+
+async def test_a_cursor_of_another_organization_or_list_is_refused(
+    edge: grpc.aio.Channel,
+    inference: grpc.aio.Channel,
+    db: Database,
+    clock: FrozenClock,
+    alice: Principal,
+    mallory: Principal,
+) -> None:
+    audit, intake = AuditServiceStub(edge), AuditIntakeServiceStub(inference)
+    async with sequencing(db):
+        for _ in range(2):
+            events = [told(principal.org_id, clock) for principal in (alice, mallory)]
+            await intake.AppendEvents(intake_pb.AppendEventsRequest(events=events), timeout=5)
+            await placed(db)
+    entries = await audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(limit=1), **as_("alice"))
+    signed = await audit.ListCheckpoints(audit_pb.ListCheckpointsRequest(limit=1), **as_("alice"))
+    of_entries, of_checkpoints = entries.meta.next_cursor.string_value, signed.meta.next_cursor.string_value
+    assert of_entries
+    assert of_checkpoints
+    for call in (
+        audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(cursor=of_entries), **as_("mallory")),
+        audit.ListAuditEntries(audit_pb.ListAuditEntriesRequest(cursor=of_checkpoints), **as_("alice")),
+        audit.ListCheckpoints(audit_pb.ListCheckpointsRequest(cursor=of_checkpoints), **as_("mallory")),
+        audit.ListCheckpoints(audit_pb.ListCheckpointsRequest(cursor=of_entries), **as_("alice")),
+    ):
+        reason, metadata = await refusal(call)
+        assert (reason, metadata["http_status"], metadata["param"]) == ("VALIDATION_FAILED", "422", "cursor")
+    # A cursor goes with whatever filters the next page is asked with.
+    request = audit_pb.ListAuditEntriesRequest(
+        cursor=of_entries, action="api_key.created", since="2026-05-11T12:00:00Z"
+    )
+    assert [entry.seq.number_value for entry in (await audit.ListAuditEntries(request, **as_("alice"))).data] == [0]
+
+
+async def test_what_an_agent_did_through_others_tells_the_whole_path(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, db: Database, clock: FrozenClock, alice: Principal
+) -> None:
+    event = told(alice.org_id, clock)
+    del event.delegation_path[:]
+    event.delegation_path.extend(["alice", "root", "child", "credential"])
+    await AuditIntakeServiceStub(inference).AppendEvents(intake_pb.AppendEventsRequest(events=[event]), timeout=5)
+    audit = AuditServiceStub(edge)
+    shown = printed(await audit.GetAuditEntry(audit_pb.GetAuditEntryRequest(entry_id=event.id), **as_("alice")))["data"]
+    async with sequencing(db):
+        await placed(db)
+    request = audit_pb.ListAuditEntriesRequest(actor_id="agent", entity_id="key")
+    (listed,) = printed(await audit.ListAuditEntries(request, **as_("alice")))["data"]
+    for entry in (shown, listed):
+        assert entry["user_id"] == "alice"
+        assert entry["actor"] == {
+            "type": "agent",
+            "id": "agent",
+            "credential_id": "credential",
+            "delegation_path": ["alice", "root", "child", "credential"],
+        }
+
+
+async def test_an_export_is_in_the_audit_by_who_took_what(
+    edge: grpc.aio.Channel, inference: grpc.aio.Channel, db: Database, clock: FrozenClock, alice: Principal
+) -> None:
+    audit = AuditServiceStub(edge)
+    events = [told(alice.org_id, clock) for _ in range(3)]
+    async with sequencing(db):
+        await AuditIntakeServiceStub(inference).AppendEvents(intake_pb.AppendEventsRequest(events=events), timeout=5)
+        await placed(db)
+        request = audit_pb.ExportAuditRequest(since="2026-05-11T14:00:00+02:00", until="2026-05-12T00:00:00Z")
+        stream: Any = audit.ExportAudit(request, **as_("alice"))
+        first = await stream.read()
+        await placed(db)
+        stream.cancel()  # what was sent is out, whether or not the rest is fetched
+    assert first.data
+    request = audit_pb.ListAuditEntriesRequest(action="audit.exported")
+    (entry,) = printed(await audit.ListAuditEntries(request, **as_("alice")))["data"]
+    assert (entry["actor"]["id"], entry["user_id"]) == (alice.id, alice.user_id)
+    assert entry["request_id"].startswith("req_")
+    assert entry["metadata"] == {
+        "since": "2026-05-11T12:00:00+00:00",
+        "until": "2026-05-12T00:00:00+00:00",
+        "first": 0,
+        "count": 3,
+        "tree_size": 3,
+    }
 
 
 @pytest.mark.parametrize(

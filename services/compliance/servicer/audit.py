@@ -43,9 +43,9 @@ class AuditServicer(AuditServiceServicer):
             until=_moment(request.until, "until"),
         )
         limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
-        found = await self._log.list(caller(), chosen, before=_position(request.cursor), limit=limit + 1)
+        found = await self._log.list(caller(), chosen, before=_position("entries", request.cursor), limit=limit + 1)
         page, more = found[:limit], len(found) > limit
-        cursor = encode_cursor(str(page[-1].seq)) if more else None
+        cursor = _cursor("entries", page[-1].seq) if more else None
         return pb.ListAuditEntriesResponse(
             success=True,
             data=[wire.entry(entry) for entry in page],
@@ -62,9 +62,11 @@ class AuditServicer(AuditServiceServicer):
         self, request: pb.ListCheckpointsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListCheckpointsResponse:
         limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
-        found = await self._proofs.checkpoints(caller().org_id, below=_position(request.cursor), limit=limit + 1)
+        found = await self._proofs.checkpoints(
+            caller().org_id, below=_position("checkpoints", request.cursor), limit=limit + 1
+        )
         page, more = found[:limit], len(found) > limit
-        cursor = encode_cursor(str(page[-1].tree_size)) if more else None
+        cursor = _cursor("checkpoints", page[-1].tree_size) if more else None
         return pb.ListCheckpointsResponse(
             success=True,
             data=[wire.checkpoint(checkpoint) for checkpoint in page],
@@ -132,10 +134,16 @@ def _moment(text: str, param: str) -> datetime | None:
         ) from None
 
 
-def _position(cursor: str) -> int | None:
-    position = decode_cursor(cursor)
-    if position is None:
+def _cursor(of: str, position: int | None) -> str:
+    """It names its list and its organization: a place in another tree means nothing in this one."""
+    return encode_cursor(f"{of}:{caller().org_id}:{position}")
+
+
+def _position(of: str, cursor: str) -> int | None:
+    told = decode_cursor(cursor)
+    if told is None:
         return None
-    if not position.isdecimal() or len(position) > _MAX_DIGITS:
+    position = told.removeprefix(f"{of}:{caller().org_id}:")
+    if position == told or not position.isdecimal() or len(position) > _MAX_DIGITS:
         raise ValidationFailed("The cursor is not one that this list gave.", param="cursor")
     return int(position)

@@ -1,6 +1,18 @@
 """The tables that management calls read and write. The hot statements of the audit log are written by hand, in `intake` and `sequencing`."""
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 _metadata = MetaData()
 
@@ -58,6 +70,14 @@ audit_entries = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("leaf", LargeBinary),
     Column("leaf_hash", LargeBinary),
+)
+
+audit_times = Table(
+    "audit_times",
+    _metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("newest_at", DateTime(timezone=True)),
+    Column("disorder", Interval),
 )
 
 audit_intake = Table(

@@ -72,7 +72,13 @@ class Exports:
                 action="audit.exported",
                 entity_type="audit_log",
                 entity_id=org_id,
-                metadata={"first": extent.first, "count": extent.count, "tree_size": extent.tree_size},
+                metadata={
+                    "since": None if asked.since is None else iso(asked.since),
+                    "until": None if asked.until is None else iso(asked.until),
+                    "first": extent.first,
+                    "count": extent.count,
+                    "tree_size": extent.tree_size,
+                },
             )
         return self._file(org_id, asked, extent, anchor)
 
