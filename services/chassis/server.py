@@ -61,10 +61,6 @@ class Server:
         if isinstance(servicer, Endless):
             self._endless.append(servicer)
 
-    def add_unimplemented(self, register: Callable[[S, grpc.aio.Server], None], servicer: Callable[[], S]) -> None:
-        """Register the generated base itself: its calls are admitted as the contract says and then answered NOT_IMPLEMENTED."""
-        register(servicer(), self._server)
-
     async def start(self) -> None:
         self.port = self._server.add_secure_port(self._listen, self._credentials)
         await self._server.start()

@@ -16,15 +16,21 @@ from services.chassis.tls import Tls
 from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.compliance import servicer
+from services.compliance.clients.destinations import Destinations, SystemResolver
 from services.compliance.clients.signing_keys import load_endorsements, load_signing_key
 from services.compliance.clients.time_stamping import time_stamping
 from services.compliance.config import MigrationSettings, Settings
 from services.compliance.domain.checkpoints import Signers
+from services.compliance.domain.destinations import Policy
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
 from services.compliance.usecases.exporting import Exports
+from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.proofs import Proofs
+from services.compliance.usecases.pruning import Pruning
+from services.compliance.usecases.publishing import Publishing
 from services.compliance.usecases.sequencer import Sequencer
+from services.compliance.usecases.webhooks import Webhooks
 
 
 async def serve() -> None:
@@ -37,15 +43,18 @@ async def serve() -> None:
     identity = connect(settings.identity_address, "identity", tls)
     watch, changes = Watch(identity, name="identity"), ChangeLog(db, clock)
     authenticator = RemoteAuthenticator(identity, watch, clock)
-    answers = Idempotency(db, clock, Sealer(db, FileKek(settings.kek_file)))
-    agreements = Agreements(db, clock, IntakeTrail(clock), changes, countersigned_by=settings.baa_signatory)
+    sealer, trail = Sealer(db, FileKek(settings.kek_file)), IntakeTrail(clock)
+    answers = Idempotency(db, clock, sealer)
+    agreements = Agreements(db, clock, trail, changes, countersigned_by=settings.baa_signatory)
     methods = methods_of(servicer.SERVICES)
     boundary = Boundary(methods=methods, authenticator=authenticator, clock=clock, answers=answers)
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
     endorsements = load_endorsements(settings.audit_endorsements_file)
     authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
-    exports = Exports(db, clock, IntakeTrail(clock), signers, endorsements, authority)
+    exports = Exports(db, clock, trail, signers, endorsements, authority)
+    destinations = Destinations(Policy(), SystemResolver())
+    webhooks = Webhooks(db, clock, trail, sealer, destinations)
     servicer.register(
         server,
         agreements=agreements,
@@ -54,9 +63,12 @@ async def serve() -> None:
         log=log,
         proofs=Proofs(db),
         exports=exports,
+        webhooks=webhooks,
+        publishing=Publishing(db, clock, sealer),
         changes=changes,
     )
-    background = (watch.run, authenticator.run, changes.run, answers.run, Sequencer(db, clock, signers).run)
+    audit_work = (Sequencer(db, clock, signers).run, FanOut(db, clock, sealer).run, Pruning(db, clock).run)
+    background = (watch.run, authenticator.run, changes.run, answers.run, *audit_work)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     await process.end(tasks)

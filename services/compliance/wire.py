@@ -10,6 +10,8 @@ from hasp.compliance.v1 import audit_intake_service_pb2 as intake_pb
 from hasp.compliance.v1 import audit_service_pb2 as audit_pb
 from hasp.compliance.v1 import baa_gate_service_pb2 as gate_pb
 from hasp.compliance.v1 import baa_service_pb2 as baa_pb
+from hasp.compliance.v1 import event_publisher_service_pb2 as publisher_pb
+from hasp.compliance.v1 import webhook_service_pb2 as webhook_pb
 
 from services.chassis.clock import from_unix_ms, unix_ms
 from services.chassis.errors import ValidationFailed
@@ -18,8 +20,10 @@ from services.chassis.timestamps import iso
 from services.compliance.domain.agreements import Gate, Template
 from services.compliance.domain.checkpoints import Checkpoint
 from services.compliance.domain.leaves import MAX_INTEGER, Actor, Entry, Event
+from services.compliance.domain.webhooks import Delivery, Endpoint, Occurrence
 from services.compliance.usecases.agreements import Judged, Standing
 from services.compliance.usecases.proofs import Consistency, Inclusion
+from services.compliance.usecases.webhooks import Issued
 
 _SIGNING = baa_pb.BaaStatus.Signing(method="POST", path="/v1/compliance/baa/acceptances")
 
@@ -135,6 +139,60 @@ def consistency(proof: Consistency) -> audit_pb.ConsistencyProof:
     )
 
 
+def webhook(endpoint: Endpoint) -> webhook_pb.Webhook:
+    return webhook_pb.Webhook(
+        id=endpoint.id,
+        app_id=nullable(endpoint.app_id),
+        url=endpoint.url,
+        events=endpoint.events,
+        is_active=endpoint.is_active,
+        description=nullable(endpoint.description),
+        created_at=iso(endpoint.created_at),
+    )
+
+
+def webhook_with_secret(issued: Issued) -> webhook_pb.WebhookWithSecret:
+    endpoint = issued.endpoint
+    return webhook_pb.WebhookWithSecret(
+        id=endpoint.id,
+        app_id=nullable(endpoint.app_id),
+        url=endpoint.url,
+        events=endpoint.events,
+        is_active=endpoint.is_active,
+        description=nullable(endpoint.description),
+        created_at=iso(endpoint.created_at),
+        secret=issued.secret,
+    )
+
+
+def delivery(queued: Delivery) -> webhook_pb.Delivery:
+    next_attempt_at, delivered_at = queued.next_attempt_at, queued.delivered_at
+    return webhook_pb.Delivery(
+        id=queued.id,
+        endpoint_id=queued.endpoint_id,
+        event=queued.event,
+        status=queued.status,
+        attempts=queued.attempts,
+        last_status=nullable(queued.last_status),
+        next_attempt_at=nullable(None if next_attempt_at is None else iso(next_attempt_at)),
+        created_at=iso(queued.created_at),
+        delivered_at=nullable(None if delivered_at is None else iso(delivered_at)),
+    )
+
+
+def published(number: int, told: publisher_pb.WebhookEvent) -> Occurrence:
+    """Of the `number`th event of a call, from 0. Raises ValidationFailed when its data holds a number that is not whole."""
+    return Occurrence(
+        id=told.id,
+        event=told.event,
+        at=from_unix_ms(told.occurred_at_ms),
+        data=_fields(told.data, f"events[{number}].data"),
+        app_id=told.app_id or None,
+        entity_key=told.entity_key or None,
+        published=True,
+    )
+
+
 def event(told: intake_pb.AuditEvent) -> Event:
     """Raises ValidationFailed when `metadata` holds a number that is not whole."""
     return Event(
@@ -147,30 +205,30 @@ def event(told: intake_pb.AuditEvent) -> Event:
         actor=Actor(told.actor_type, told.actor_id, told.credential_id or None, tuple(told.delegation_path)),
         ip_address=told.ip_address or None,
         request_id=told.request_id or None,
-        metadata=_fields(told.metadata),
+        metadata=_fields(told.metadata, "metadata"),
         created_at=from_unix_ms(told.occurred_at_ms),
     )
 
 
-def _fields(struct: Struct) -> dict[str, Any]:
-    return {name: _value(value) for name, value in struct.fields.items()}
+def _fields(struct: Struct, param: str) -> dict[str, Any]:
+    return {name: _value(value, param) for name, value in struct.fields.items()}
 
 
-def _value(value: Value) -> Any:
+def _value(value: Value, param: str) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return value.string_value
     if kind == "number_value":
-        # A leaf has no floating-point numbers: readers of JSON do not agree on how to write them.
+        # What is hashed or signed has no floating-point numbers: readers of JSON do not agree on how to write them.
         if not math.isfinite(value.number_value) or value.number_value != int(value.number_value):
-            raise ValidationFailed("A number in an event's metadata is whole.", param="metadata")
+            raise ValidationFailed("A number in an event is whole.", param=param)
         if abs(value.number_value) > MAX_INTEGER:
-            raise ValidationFailed("A number in an event's metadata is below 2^53.", param="metadata")
+            raise ValidationFailed("A number in an event is below 2^53.", param=param)
         return int(value.number_value)
     if kind == "bool_value":
         return value.bool_value
     if kind == "struct_value":
-        return _fields(value.struct_value)
+        return _fields(value.struct_value, param)
     if kind == "list_value":
-        return [_value(item) for item in value.list_value.values]
+        return [_value(item, param) for item in value.list_value.values]
     return None

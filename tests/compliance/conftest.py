@@ -1,12 +1,21 @@
+import base64
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from services.chassis.access import Principal
 from services.chassis.database import Database
+from services.chassis.sealing import FileKek, Sealer
 from services.chassis.watch import ChangeLog
+from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.domain.destinations import Policy
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.fan_out import FanOut
+from services.compliance.usecases.publishing import Publishing
+from services.compliance.usecases.webhooks import Webhooks
 from tests.compliance.exporting import ENTRIES, House
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseFactory, DatabaseUrls
@@ -68,3 +77,25 @@ async def house(db: Database, alice: Principal, mallory: Principal, clock: Froze
     house = House(db, alice, clock)
     await house.grow(ENTRIES)
     return house
+
+
+@pytest.fixture
+def sealer(db: Database, tmp_path: Path) -> Sealer:
+    kek = tmp_path / "webhooks.kek"
+    kek.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    return Sealer(db, FileKek(kek))
+
+
+@pytest.fixture
+def webhooks(db: Database, clock: FrozenClock, sealer: Sealer) -> Webhooks:
+    return Webhooks(db, clock, IntakeTrail(clock), sealer, Destinations(Policy(), SystemResolver()))
+
+
+@pytest.fixture
+def publishing(db: Database, clock: FrozenClock, sealer: Sealer) -> Publishing:
+    return Publishing(db, clock, sealer)
+
+
+@pytest.fixture
+def fan_out(db: Database, clock: FrozenClock, sealer: Sealer) -> FanOut:
+    return FanOut(db, clock, sealer)

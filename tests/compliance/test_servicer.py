@@ -1,6 +1,5 @@
 import asyncio
 import base64
-import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,21 +8,15 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-from google.rpc import error_details_pb2, status_pb2
 from hasp.compliance.v1 import audit_intake_service_pb2 as intake_pb
 from hasp.compliance.v1 import audit_service_pb2 as audit_pb
 from hasp.compliance.v1 import baa_gate_service_pb2 as gate_pb
 from hasp.compliance.v1 import baa_service_pb2 as baa_pb
-from hasp.compliance.v1 import event_publisher_service_pb2 as publisher_pb
-from hasp.compliance.v1 import webhook_service_pb2 as webhook_pb
 from hasp.compliance.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceStub
 from hasp.compliance.v1.audit_service_pb2_grpc import AuditServiceStub
 from hasp.compliance.v1.baa_gate_service_pb2_grpc import BaaGateServiceStub
 from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceStub
-from hasp.compliance.v1.event_publisher_service_pb2_grpc import EventPublisherServiceStub
-from hasp.compliance.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 from services.chassis.access import Principal
 from services.chassis.boundary import Boundary
@@ -31,7 +24,7 @@ from services.chassis.channels import connect
 from services.chassis.contract import methods_of
 from services.chassis.database import Database
 from services.chassis.idempotency import Idempotency
-from services.chassis.sealing import FileKek, Sealer
+from services.chassis.sealing import Sealer
 from services.chassis.server import Server
 from services.chassis.tls import Tls
 from services.chassis.ulids import new_ulid
@@ -41,6 +34,9 @@ from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.proofs import Proofs
+from services.compliance.usecases.publishing import Publishing
+from services.compliance.usecases.webhooks import Webhooks
+from tests.compliance.calls import as_, printed, refusal
 from tests.compliance.support import SIGNERS, VERSION, placed, sequencing
 from tests.fakes import FrozenClock, Tokens, principal_of_new_org
 
@@ -61,16 +57,16 @@ async def port(
     gates: Gates,
     intake: AuditIntake,
     log: AuditLog,
+    webhooks: Webhooks,
+    publishing: Publishing,
+    sealer: Sealer,
     alice: Principal,
     mallory: Principal,
     tls_dir: Path,
-    tmp_path: Path,
 ) -> AsyncIterator[int]:
     reader = principal_of_new_org(clock, scopes=frozenset({"control:read"}))
     tokens = Tokens({"alice": alice, "mallory": mallory, "reader": reader})
-    kek = tmp_path / "kek"
-    kek.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
-    answers = Idempotency(db, clock, Sealer(db, FileKek(kek)))
+    answers = Idempotency(db, clock, sealer)
     boundary = Boundary(methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=answers)
     server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
     changes = ChangeLog(db, clock)
@@ -83,6 +79,8 @@ async def port(
         log=log,
         proofs=Proofs(db),
         exports=exports,
+        webhooks=webhooks,
+        publishing=publishing,
         changes=changes,
     )
     await server.start()
@@ -101,27 +99,6 @@ async def edge(port: int, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
 async def inference(port: int, tls_dir: Path) -> AsyncIterator[grpc.aio.Channel]:
     async with connect(f"127.0.0.1:{port}", "compliance", Tls.from_dir(tls_dir, "inference")) as channel:
         yield channel
-
-
-def as_(who: str, **headers: str) -> dict[str, Any]:
-    metadata = [("authorization", f"Bearer {who}"), *headers.items()]
-    return {"metadata": metadata, "timeout": 5}
-
-
-def printed(message: Any) -> dict[str, Any]:
-    """As the edge prints it."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-
-
-async def refusal(call: Any) -> tuple[str, dict[str, str]]:
-    """Reason and metadata of the refusal that the call ends with."""
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await call
-    trailing: Any = failed.value.trailing_metadata()
-    status = status_pb2.Status.FromString(dict(trailing)["grpc-status-details-bin"])
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return info.reason, dict(info.metadata)
 
 
 def told(org_id: str, clock: FrozenClock, **metadata: Any) -> intake_pb.AuditEvent:
@@ -448,27 +425,9 @@ async def test_only_siblings_reach_the_internal_services(edge: grpc.aio.Channel,
 
 @pytest.mark.parametrize("who", ["alice", "nobody", "reader"])
 async def test_what_is_not_built_yet_says_so_after_the_caller_is_admitted(edge: grpc.aio.Channel, who: str) -> None:
-    baa, webhooks = BaaServiceStub(edge), WebhookServiceStub(edge)
-    publisher = EventPublisherServiceStub(edge)
-    ulid = "01J0000000000000000000NONE"
-    auth = as_(who)
-    readable = [
-        baa.DownloadAcceptance(baa_pb.DownloadAcceptanceRequest(acceptance_id=ulid), **auth),
-    ]
-    webhook = [
-        webhooks.ListWebhooks(webhook_pb.ListWebhooksRequest(), **auth),
-        webhooks.DeleteWebhook(webhook_pb.DeleteWebhookRequest(endpoint_id=ulid), **auth),
-        webhooks.RotateWebhookSecret(webhook_pb.RotateWebhookSecretRequest(endpoint_id=ulid), **auth),
-        webhooks.ListDeliveries(webhook_pb.ListDeliveriesRequest(endpoint_id=ulid), **auth),
-        publisher.PublishEvents(publisher_pb.PublishEventsRequest(), **auth),
-    ]
-    expected = {
-        "alice": ("NOT_IMPLEMENTED", "NOT_IMPLEMENTED"),
-        "nobody": ("INVALID_API_KEY", "INVALID_API_KEY"),
-        "reader": ("NOT_IMPLEMENTED", "MISSING_SCOPE"),
-    }[who]
-    assert {(await refusal(call))[0] for call in readable} == {expected[0]}
-    assert {(await refusal(call))[0] for call in webhook} == {expected[1]}
+    asked = baa_pb.DownloadAcceptanceRequest(acceptance_id="01J0000000000000000000NONE")
+    expected = {"alice": "NOT_IMPLEMENTED", "nobody": "INVALID_API_KEY", "reader": "NOT_IMPLEMENTED"}[who]
+    assert (await refusal(BaaServiceStub(edge).DownloadAcceptance(asked, **as_(who))))[0] == expected
 
 
 async def test_signatures_are_listed_page_by_page(edge: grpc.aio.Channel, clock: FrozenClock) -> None:

@@ -29,6 +29,8 @@ BODIES: Mapping[str, dict[str, object]] = {
     "IssueCredential": {"name": "theirs", "granted_scopes": [agents.tool("calendar.find_slots")]},
     "CompleteInvocation": {"outcome": "succeeded"},
 }
+# Of an address, and of what nobody publishes here: nothing is sent to it.
+WEBHOOK = {"url": "https://93.184.215.14/", "events": ["schema.updated"]}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def things(shared_clinic: Clinic) -> Mapping[str, str]:
         "key_id": listed[0]["id"],
         "acceptance_id": shared_clinic.get("/v1/compliance/baa")["acceptance"]["id"],
         "entry_id": shared_clinic.audit()[0]["id"],
+        "endpoint_id": shared_clinic.http.post("/v1/webhooks", json=WEBHOOK).json()["data"]["id"],
     }
 
 
@@ -76,6 +79,18 @@ def test_it_is_unknown_to_everybody_else(stranger: Clinic, things: Mapping[str, 
     assert theirs["message"] == nobodys["message"]
 
 
+def test_a_webhook_endpoint_named_in_a_body_is_unknown_too(stranger: Clinic, things: Mapping[str, str]):
+    messages = {
+        check(
+            stranger.http.post("/v1/webhooks/deliveries/bulk-replay", json={"endpoint_id": endpoint_id}),
+            404,
+            "RESOURCE_NOT_FOUND",
+        )["message"]
+        for endpoint_id in (things["endpoint_id"], new_ulid(SystemClock()))
+    }
+    assert len(messages) == 1
+
+
 @pytest.mark.parametrize(
     "route",
     [route for route in NAMING if AGENTS_ONLY in route.rpc],
@@ -95,3 +110,5 @@ def test_after_all_that_it_is_still_there(shared_clinic: Clinic, things: Mapping
     assert credential["credential"]["status"] == "active"
     assert things["key_id"] in [key["id"] for key in shared_clinic.get("/v1/api_keys")]
     assert shared_clinic.record(things["id"])
+    assert things["endpoint_id"] in [endpoint["id"] for endpoint in shared_clinic.get("/v1/webhooks")]
+    assert shared_clinic.get(f"/v1/webhooks/{things['endpoint_id']}/deliveries") == []

@@ -12,11 +12,8 @@ from hasp.compliance.v1.audit_intake_service_pb2_grpc import add_AuditIntakeServ
 from hasp.compliance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from hasp.compliance.v1.baa_gate_service_pb2_grpc import add_BaaGateServiceServicer_to_server
 from hasp.compliance.v1.baa_service_pb2_grpc import add_BaaServiceServicer_to_server
-from hasp.compliance.v1.event_publisher_service_pb2_grpc import (
-    EventPublisherServiceServicer,
-    add_EventPublisherServiceServicer_to_server,
-)
-from hasp.compliance.v1.webhook_service_pb2_grpc import WebhookServiceServicer, add_WebhookServiceServicer_to_server
+from hasp.compliance.v1.event_publisher_service_pb2_grpc import add_EventPublisherServiceServicer_to_server
+from hasp.compliance.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
 from hasp.watch.v1 import watch_service_pb2
 from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
@@ -24,10 +21,13 @@ from services.chassis.server import Server
 from services.chassis.watch import ChangeLog, WatchServicer
 from services.compliance.servicer.agreements import BaaGateServicer, BaaServicer
 from services.compliance.servicer.audit import AuditIntakeServicer, AuditServicer
+from services.compliance.servicer.webhooks import EventPublisherServicer, WebhookServicer
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.proofs import Proofs
+from services.compliance.usecases.publishing import Publishing
+from services.compliance.usecases.webhooks import Webhooks
 
 SERVICES = tuple(
     service
@@ -54,6 +54,8 @@ def register(
     log: AuditLog,
     proofs: Proofs,
     exports: Exports,
+    webhooks: Webhooks,
+    publishing: Publishing,
     changes: ChangeLog,
 ) -> None:
     server.add(add_BaaServiceServicer_to_server, BaaServicer(agreements))
@@ -61,5 +63,5 @@ def register(
     server.add(add_AuditServiceServicer_to_server, AuditServicer(log, proofs, exports))
     server.add(add_AuditIntakeServiceServicer_to_server, AuditIntakeServicer(intake))
     server.add(add_WatchServiceServicer_to_server, WatchServicer(changes))
-    server.add_unimplemented(add_WebhookServiceServicer_to_server, WebhookServiceServicer)
-    server.add_unimplemented(add_EventPublisherServiceServicer_to_server, EventPublisherServiceServicer)
+    server.add(add_WebhookServiceServicer_to_server, WebhookServicer(webhooks))
+    server.add(add_EventPublisherServiceServicer_to_server, EventPublisherServicer(publishing))

@@ -9,11 +9,11 @@ from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceServicer
 from hasp.envelope.v1.envelope_pb2 import CursorMeta
 
 from services.chassis.access import OrgId, answer_with, call, caller, meta
-from services.chassis.errors import NotImplementedYet, ValidationFailed
-from services.chassis.paging import decode_cursor, encode_cursor, nullable
-from services.chassis.ulids import is_ulid
+from services.chassis.errors import NotImplementedYet
+from services.chassis.paging import nullable
 from services.compliance import wire
 from services.compliance.domain.agreements import Signature
+from services.compliance.servicer.parameters import before_id, cursor_of
 from services.compliance.usecases.agreements import Agreements, Gates
 
 _DEFAULT_LIMIT = 50
@@ -36,13 +36,10 @@ class BaaServicer(BaaServiceServicer):
     async def ListAcceptances(
         self, request: pb.ListAcceptancesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAcceptancesResponse:
-        before = decode_cursor(request.cursor)
-        if before is not None and not is_ulid(before):
-            raise ValidationFailed("The cursor is not one that this list gave.", param="cursor")
         limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
-        found = await self._agreements.list(caller(), before=before, limit=limit + 1)
+        found = await self._agreements.list(caller(), before=before_id("acceptances", request.cursor), limit=limit + 1)
         page, more = found[:limit], len(found) > limit
-        cursor = encode_cursor(page[-1].acceptance.id) if more else None
+        cursor = cursor_of("acceptances", page[-1].acceptance.id) if more else None
         return pb.ListAcceptancesResponse(
             success=True,
             data=[wire.acceptance(judged) for judged in page],

@@ -1,7 +1,6 @@
 """AuditService and AuditIntakeService."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 
 import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
@@ -13,9 +12,9 @@ from hasp.envelope.v1.envelope_pb2 import CursorMeta
 
 from services.chassis.access import answer_header, call, caller, meta
 from services.chassis.errors import ValidationFailed
-from services.chassis.paging import decode_cursor, encode_cursor, nullable
-from services.chassis.timestamps import parse_iso
+from services.chassis.paging import nullable
 from services.compliance import wire
+from services.compliance.servicer.parameters import cursor_of, moment, not_of_this_list, position_of
 from services.compliance.store.entries import Filter
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
 from services.compliance.usecases.exporting import Asked, Exports
@@ -39,13 +38,13 @@ class AuditServicer(AuditServiceServicer):
             entity_type=_text(request.entity_type, "entity_type"),
             entity_id=_text(request.entity_id, "entity_id"),
             actor_id=_text(request.actor_id, "actor_id"),
-            since=_moment(request.since, "since"),
-            until=_moment(request.until, "until"),
+            since=moment(request.since, "since"),
+            until=moment(request.until, "until"),
         )
         limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
         found = await self._log.list(caller(), chosen, before=_position("entries", request.cursor), limit=limit + 1)
         page, more = found[:limit], len(found) > limit
-        cursor = _cursor("entries", page[-1].seq) if more else None
+        cursor = cursor_of("entries", str(page[-1].seq)) if more else None
         return pb.ListAuditEntriesResponse(
             success=True,
             data=[wire.entry(entry) for entry in page],
@@ -66,7 +65,7 @@ class AuditServicer(AuditServiceServicer):
             caller().org_id, below=_position("checkpoints", request.cursor), limit=limit + 1
         )
         page, more = found[:limit], len(found) > limit
-        cursor = _cursor("checkpoints", page[-1].tree_size) if more else None
+        cursor = cursor_of("checkpoints", str(page[-1].tree_size)) if more else None
         return pb.ListCheckpointsResponse(
             success=True,
             data=[wire.checkpoint(checkpoint) for checkpoint in page],
@@ -96,8 +95,8 @@ class AuditServicer(AuditServiceServicer):
         self, request: pb.ExportAuditRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[HttpBody]:
         asked = Asked(
-            since=_moment(request.since, "since"),
-            until=_moment(request.until, "until"),
+            since=moment(request.since, "since"),
+            until=moment(request.until, "until"),
             from_size=request.from_size if request.HasField("from_size") else None,
         )
         file = await self._exports.export(caller(), asked)
@@ -123,27 +122,10 @@ def _text(value: str, param: str) -> str | None:
     return value or None
 
 
-def _moment(text: str, param: str) -> datetime | None:
-    if not text:
+def _position(listed: str, cursor: str) -> int | None:
+    position = position_of(listed, cursor)
+    if position is None:
         return None
-    try:
-        return parse_iso(text)
-    except (ValueError, OverflowError):
-        raise ValidationFailed(
-            "A time is ISO 8601 with an offset, as 2026-05-11T12:00:00+00:00.", param=param
-        ) from None
-
-
-def _cursor(of: str, position: int | None) -> str:
-    """It names its list and its organization: a place in another tree means nothing in this one."""
-    return encode_cursor(f"{of}:{caller().org_id}:{position}")
-
-
-def _position(of: str, cursor: str) -> int | None:
-    told = decode_cursor(cursor)
-    if told is None:
-        return None
-    position = told.removeprefix(f"{of}:{caller().org_id}:")
-    if position == told or not position.isdecimal() or len(position) > _MAX_DIGITS:
-        raise ValidationFailed("The cursor is not one that this list gave.", param="cursor")
+    if not position.isdecimal() or len(position) > _MAX_DIGITS:
+        raise not_of_this_list()
     return int(position)

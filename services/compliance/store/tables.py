@@ -80,6 +80,8 @@ audit_times = Table(
     Column("disorder", Interval),
 )
 
+audit_trees = Table("audit_trees", _metadata, Column("org_id", Text, primary_key=True), Column("size", BigInteger))
+
 audit_intake = Table(
     "audit_intake",
     _metadata,
