@@ -47,7 +47,7 @@ async def catalogues(db: Database, clock: FrozenClock) -> Catalogues:
 
 @pytest.fixture
 def accounts(db: Database, clock: FrozenClock, catalogues: Catalogues) -> Accounts:
-    return Accounts(db, clock)
+    return Accounts(db, clock, AuditTrail(clock))
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from google.protobuf.json_format import MessageToDict
+from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
 
 from services.billing.domain.metering import RequestRef
 from services.billing.usecases.accounts import Accounts
@@ -12,8 +14,10 @@ from services.billing.usecases.metering import Metering
 from services.billing.usecases.sweeper import Sweeper
 from services.billing.usecases.usage import Usages
 from services.chassis.access import Principal
+from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
-from services.chassis.errors import ValidationFailed
+from services.chassis.errors import ResourceNotFound, ValidationFailed
+from services.chassis.timestamps import iso
 from tests.billing.requests import demand, rows, settlement
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseUrls
@@ -111,7 +115,9 @@ async def test_a_month_ends_under_load_over_two_replicas(
     replicas = [Database(urls.app_url) for _ in range(2)]
     for replica in replicas:
         await replica.open()
-    meterings = [Metering(replica, clock, catalogues, Accounts(replica, clock)) for replica in replicas]
+    meterings = [
+        Metering(replica, clock, catalogues, Accounts(replica, clock, AuditTrail(clock))) for replica in replicas
+    ]
     end = clock.now() + timedelta(days=31)
     clock.advance(timedelta(days=31) - timedelta(seconds=10))
     booked = {True: 0, False: 0}
@@ -208,3 +214,53 @@ async def test_a_new_partition_does_not_wait_for_a_long_reader(
         assert await rows(db, alice.org_id, made) == [(None, "settlements_202705")]
     await sweeper.tidy()
     assert await rows(db, alice.org_id, made) == [("entries_202705", "settlements_202705")]
+
+
+async def told(db: Database, who: Principal) -> list[AuditEvent]:
+    """The events of the account, in no order within a moment."""
+    found = await rows(db, who.org_id, "SELECT payload FROM outbox WHERE topic = 'compliance.audit'")
+    return sorted((AuditEvent.FromString(payload) for (payload,) in found), key=lambda event: event.occurred_at_ms)
+
+
+async def test_the_operators_acts_and_each_cycle_are_audited_once(
+    accounts: Accounts, db: Database, alice: Principal, mallory: Principal, clock: FrozenClock
+) -> None:
+    opened = clock.now()
+    await accounts.open(alice.org_id, plan="growth", opened_at=opened)
+    for _ in range(2):
+        clock.advance(timedelta(seconds=1))
+        await accounts.change_plan(alice.org_id, "developer")
+        clock.advance(timedelta(seconds=1))
+        await accounts.add_overage(alice.org_id, credits_=500, pack_id="pack-1")
+    clock.advance(timedelta(days=31))
+    assert await accounts.roll_overdue() == 2
+    assert await accounts.roll_overdue() == 0
+    events = await told(db, alice)
+    assert [(event.action, event.entity_type, event.entity_id) for event in events] == [
+        ("account.opened", "account", alice.org_id),
+        ("account.plan_changed", "account", alice.org_id),
+        ("account.overage_added", "overage_pack", "pack-1"),
+        ("account.cycle_started", "account", alice.org_id),
+    ]
+    second, third = "2026-06-11T12:00:00+00:00", "2026-07-11T12:00:00+00:00"
+    assert [MessageToDict(event.metadata) for event in events] == [
+        {"plan": "growth", "cycle_start": iso(opened), "cycle_end": second},
+        {"plan": {"old": "growth", "new": "developer"}, "effective_at": second},
+        {"credits": 500, "cycle_start": iso(opened)},
+        {"plan": "developer", "cycle_start": second, "cycle_end": third},
+    ]
+    assert {event.actor_type for event in events} == {"system"}
+    assert [event.action for event in await told(db, mallory)] == ["account.opened", "account.cycle_started"]
+
+
+async def test_a_pack_that_is_not_booked_leaves_no_trace(
+    accounts: Accounts, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    with pytest.raises(ValidationFailed):
+        await accounts.change_plan(alice.org_id, "no such plan")
+    await accounts.change_plan(alice.org_id, "growth")
+    stranger = principal_of_new_org(clock)
+    with pytest.raises(ResourceNotFound):
+        await accounts.add_overage(stranger.org_id, credits_=1, pack_id="p")
+    assert [event.action for event in await told(db, alice)] == ["account.opened"]
+    assert await told(db, stranger) == []

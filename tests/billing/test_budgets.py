@@ -16,7 +16,8 @@ from tests.fakes import FrozenClock
 
 async def told(db: Database, who: Principal) -> list[AuditEvent]:
     found = await rows(db, who.org_id, "SELECT payload FROM outbox WHERE topic = 'compliance.audit' ORDER BY id")
-    return [AuditEvent.FromString(payload) for (payload,) in found]
+    events = [AuditEvent.FromString(payload) for (payload,) in found]
+    return [event for event in events if event.entity_type == "budget"]
 
 
 async def use(metering: Metering, who: Principal, clock: FrozenClock, credits_: int) -> None:

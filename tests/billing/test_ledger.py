@@ -16,6 +16,7 @@ from services.billing.usecases.accounts import Accounts
 from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
 from services.billing.usecases.sweeper import Sweeper
+from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
 from tests.billing.conftest import CATALOGUE
@@ -105,7 +106,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.db = Database(url)
         self.clock = FrozenClock(OPENED)
-        self.accounts = Accounts(self.db, self.clock)
+        self.accounts = Accounts(self.db, self.clock, AuditTrail(self.clock))
         self.catalogues = Catalogues(self.db, self.clock)
         self.metering = Metering(self.db, self.clock, self.catalogues, self.accounts)
         self.sweeper = Sweeper(self.db, self.clock, self.accounts)

@@ -12,6 +12,7 @@ from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
 from services.billing.usecases.sweeper import Sweeper
 from services.chassis.access import Principal
+from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
 from tests.billing.requests import OPUS, demand, rows, settlement
 from tests.fakes import FrozenClock, principal_of_new_org
@@ -31,7 +32,9 @@ async def replicas(urls: DatabaseUrls, clock: FrozenClock, catalogues: Catalogue
     databases = [Database(urls.app_url) for _ in range(2)]
     for database in databases:
         await database.open()
-    yield [Metering(database, clock, catalogues, Accounts(database, clock)) for database in databases]
+    yield [
+        Metering(database, clock, catalogues, Accounts(database, clock, AuditTrail(clock))) for database in databases
+    ]
     for database in databases:
         await database.close()
 

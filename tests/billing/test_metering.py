@@ -15,6 +15,7 @@ from services.billing.usecases.metering import Metering
 from services.billing.usecases.sweeper import Sweeper
 from services.billing.usecases.usage import Usages
 from services.chassis.access import Principal
+from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
 from tests.billing.requests import HAIKU, OPUS, demand, rows, settlement
@@ -178,7 +179,9 @@ async def test_many_callers_never_pass_the_cap_by_more_than_one_request(
     replicas = [Database(urls.app_url) for _ in range(2)]
     for replica in replicas:
         await replica.open()
-    meterings = [Metering(replica, clock, catalogues, Accounts(replica, clock)) for replica in replicas]
+    meterings = [
+        Metering(replica, clock, catalogues, Accounts(replica, clock, AuditTrail(clock))) for replica in replicas
+    ]
 
     async def caller(number: int) -> None:
         mine = meterings[number % 2]
@@ -265,7 +268,9 @@ async def test_batches_over_many_organizations_never_deadlock(
     replicas = [Database(urls.app_url) for _ in range(3)]
     for replica in replicas:
         await replica.open()
-    meterings = [Metering(replica, clock, catalogues, Accounts(replica, clock)) for replica in replicas]
+    meterings = [
+        Metering(replica, clock, catalogues, Accounts(replica, clock, AuditTrail(clock))) for replica in replicas
+    ]
 
     async def caller(number: int) -> None:
         mine, other = meterings[number % 3], meterings[(number + 1) % 3]

@@ -47,7 +47,7 @@ def some_filter(dice: random.Random, at: datetime, minutes: int) -> Filter:
         "entity_id": like.entity_id,
         "actor_id": like.actor.id,
     }
-    named = {name: value for name, value in said.items() if dice.random() < 0.35}
+    named: dict[str, Any] = {name: value for name, value in said.items() if dice.random() < 0.35}
     if dice.random() < 0.5:
         named["since"] = at + timedelta(minutes=dice.randrange(-5, minutes + 5))
     if dice.random() < 0.5:

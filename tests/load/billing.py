@@ -22,6 +22,7 @@ from services.billing.usecases.accounts import Accounts
 from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
 from services.chassis.access import OrgId
+from services.chassis.audit import AuditTrail
 from services.chassis.clock import SystemClock
 from services.chassis.database import Database
 from services.chassis.ulids import new_ulid
@@ -33,7 +34,7 @@ CLOCK = SystemClock()
 
 class Bench:
     def __init__(self, db: Database) -> None:
-        self._accounts = Accounts(db, CLOCK)
+        self._accounts = Accounts(db, CLOCK, AuditTrail(CLOCK))
         self._catalogues = Catalogues(db, CLOCK)
         self._metering = Metering(db, CLOCK, self._catalogues, self._accounts)
 

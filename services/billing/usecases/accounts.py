@@ -11,15 +11,20 @@ from services.billing.domain.errors import AccountNotOpen
 from services.billing.store import accounts as store
 from services.billing.store import ledger
 from services.chassis.access import OrgId
+from services.chassis.audit import Actor, Trail
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Tx
 from services.chassis.errors import ResourceNotFound, ValidationFailed
+from services.chassis.timestamps import iso
+
+_SYSTEM = Actor(type="system", id="billing")
 
 
 class Accounts:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, trail: Trail) -> None:
         self._db = db
         self._clock = clock
+        self._trail = trail
 
     async def open(self, org_id: OrgId, *, plan: str, opened_at: datetime) -> None:
         """Open the account with the cycles since `opened_at`; nothing happens when it is open. Raises ValidationFailed for an unknown plan."""
@@ -30,6 +35,14 @@ class Accounts:
             if await store.open_account(tx, org_id, plan=plan, anchor=anchor, first=first):
                 now = self._clock.now()
                 await store.enter_cycle(tx, org_id, first, plan=plan, at=now)
+                await self._trail.record(
+                    tx,
+                    org_id=org_id,
+                    action="account.opened",
+                    entity_type="account",
+                    entity_id=org_id,
+                    metadata={"plan": plan, "cycle_start": iso(first.start), "cycle_end": iso(first.end)},
+                )
                 await self._roll_if_over(tx, org_id)
 
     async def roll(self, org_id: OrgId) -> None:
@@ -59,13 +72,35 @@ class Accounts:
         async with self._db.transaction(org_id) as tx:
             await _check_plan(tx, plan)
             account, _ = await self._known(tx, org_id)
+            chosen = account.next_plan or account.plan
+            if plan == chosen:
+                return
             await store.set_next_plan(tx, org_id, None if plan == account.plan else plan)
+            await self._trail.record(
+                tx,
+                org_id=org_id,
+                action="account.plan_changed",
+                entity_type="account",
+                entity_id=org_id,
+                metadata={"plan": {"old": chosen, "new": plan}, "effective_at": iso(account.cycle_end)},
+            )
 
     async def add_overage(self, org_id: OrgId, *, credits_: int, pack_id: str) -> None:
         """Add a pack to the current cycle, once by its id. Raises ResourceNotFound."""
         async with self._db.transaction(org_id) as tx:
             account, _ = await self._known(tx, org_id)
-            await store.add_overage(tx, account, credits_=Decimal(credits_), pack_id=pack_id, at=self._clock.now())
+            added = await store.add_overage(
+                tx, account, credits_=Decimal(credits_), pack_id=pack_id, at=self._clock.now()
+            )
+            if added:
+                await self._trail.record(
+                    tx,
+                    org_id=org_id,
+                    action="account.overage_added",
+                    entity_type="overage_pack",
+                    entity_id=pack_id,
+                    metadata={"credits": credits_, "cycle_start": iso(account.cycle_start)},
+                )
 
     async def reconcile(self, org_id: OrgId | None) -> tuple[int, list[str]]:
         """Check balances against the journal, of all organizations for None: accounts checked, and a line for each difference."""
@@ -87,6 +122,16 @@ class Accounts:
         plan = account.next_plan or account.plan
         for cycle in cycles_from(account.anchor, account.cycle_end, now):
             await store.enter_cycle(tx, org_id, cycle, plan=plan, at=now)
+            await self._trail.record(
+                tx,
+                org_id=org_id,
+                action="account.cycle_started",
+                entity_type="account",
+                entity_id=org_id,
+                metadata={"plan": plan, "cycle_start": iso(cycle.start), "cycle_end": iso(cycle.end)},
+                # Whoever's call came first after the month's end did not begin the month.
+                actor=_SYSTEM,
+            )
         return await store.find(tx, org_id)
 
 
