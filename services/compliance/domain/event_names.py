@@ -2,6 +2,10 @@
 
 AUDITED = frozenset(
     {
+        "account.cycle_started",
+        "account.opened",
+        "account.overage_added",
+        "account.plan_changed",
         "agent.archived",
         "agent.credential_delegated",
         "agent.credential_issued",
