@@ -644,7 +644,7 @@ def stamped_at(token: str, message: bytes, roots: list[x509.Certificate]) -> dat
         return None
     try:
         rfc3161_client.VerifierBuilder(roots=list(roots)).build().verify_message(answer, message)
-    except (rfc3161_client.VerificationError, ValueError):
+    except (rfc3161_client.VerificationError, ValueError, x509.InvalidVersion, x509.DuplicateExtension):
         raise NotVerified("the time stamp is not signed by an authority that is trusted") from None
     return at.astimezone(UTC)
 

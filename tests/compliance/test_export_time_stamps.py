@@ -20,7 +20,7 @@ from services.chassis.database import Database
 from services.compliance.clients.time_stamping import TimeStampingAuthority
 from tests.compliance.exporting import ENTRIES, House, Lines, as_line, check, of, resigned, with_field
 from tests.compliance.support import KEY, SIGNERS
-from tests.compliance.time_stamping import Identity, authority, identity
+from tests.compliance.time_stamping import Identity, authority, identity, with_impossible_certificate
 from tests.fakes import FrozenClock
 
 STAMPED = datetime(2026, 5, 11, 12, 0, 7, tzinfo=UTC)
@@ -150,6 +150,7 @@ async def test_a_token_that_no_trusted_authority_signed_tells_no_time(
         (good[:-5] + bytes([good[-5] ^ 1]) + good[-4:], trusted),
         (expired.token(note(lines)), expired),
         (code.token(note(lines)), code),
+        (with_impossible_certificate(good), trusted),
     ):
         file = b"".join(stamped(lines, bad))
         with pytest.raises(NotVerified, match="time stamp is not signed by an authority that is trusted"):

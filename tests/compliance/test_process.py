@@ -76,10 +76,12 @@ async def channel(environment: Mapping[str, str], workload: str) -> AsyncIterato
         yield opened
 
 
-async def test_it_serves_while_identity_is_down_and_admits_nobody(
-    environment: dict[str, str], alice: Principal
-) -> None:
-    async with running(environment) as process:
+async def test_it_serves_while_others_are_down_and_admits_nobody(environment: dict[str, str], alice: Principal) -> None:
+    authority = {
+        "HASP_TSA_URL": "http://127.0.0.1:1/",
+        "HASP_TSA_CERTIFICATE_FILE": f"{environment['HASP_TLS_DIR']}/ca.pem",
+    }
+    async with running(environment | authority) as process:
         async with channel(environment, "inference") as inference, channel(environment, "edge") as edge:
             gate = await BaaGateServiceStub(inference).GetGate(gate_pb.GetGateRequest(org_id=alice.org_id), timeout=5)
             assert gate.status == "unsigned"

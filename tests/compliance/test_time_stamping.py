@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
 from services.compliance.clients.time_stamping import NotStamped, TimeStampingAuthority, check_url, load_roots
-from tests.compliance.time_stamping import Answer, Identity, authority, identity, reply
+from tests.compliance.time_stamping import Answer, Identity, authority, identity, reply, with_impossible_certificate
 
 MESSAGE = b"a checkpoint\n1\nof a tree\n"
 
@@ -157,6 +157,15 @@ async def test_only_who_chains_to_the_configured_root_is_believed(trusted: Ident
     ):
         for_something_else = identity(usages=usages)
         assert await refusal(for_something_else.answer, for_something_else) == unbelieved
+
+
+async def test_a_token_with_an_impossible_certificate_is_no_token(trusted: Identity) -> None:
+    def answer(req: tsp.TimeStampReq) -> tsp.TimeStampResp:
+        answered = trusted.answer(req)
+        token = with_impossible_certificate(answered["time_stamp_token"].dump())
+        return tsp.TimeStampResp({"status": {"status": "granted"}, "time_stamp_token": cms.ContentInfo.load(token)})
+
+    assert await refusal(answer, trusted) == "the authority's answer cannot be read"
 
 
 async def test_an_edited_token_is_not_believed(trusted: Identity) -> None:

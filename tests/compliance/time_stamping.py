@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from asn1crypto import keys, tsp
+from asn1crypto import cms, keys, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -42,6 +42,17 @@ class Identity:
         digest.update(message)
         _, req = stamper.request_cms(digest.finalize(), algorithm)
         return stamper.request_tsa_response(req)["time_stamp_token"].dump()
+
+
+def with_impossible_certificate(token: bytes) -> bytes:
+    """The same with one more certificate, of a version of X.509 that there is not. Nothing signs what certificates a token holds."""
+    extra = identity().certificate.public_bytes(Encoding.DER)
+    version = extra.index(bytes.fromhex("a003020102")) + 4
+    changed = asn1_x509.Certificate.load(extra[:version] + b"\x09" + extra[version + 1 :])
+    content = cms.ContentInfo.load(token)
+    held = [*content["content"]["certificates"], cms.CertificateChoices("certificate", changed)]
+    content["content"]["certificates"] = cms.CertificateSet(held)
+    return content.dump(force=True)
 
 
 def identity(

@@ -79,7 +79,7 @@ class TimeStampingAuthority(TimeStamper):
         body = await self._post(req.dump())
         try:
             self._check(decode_timestamp_response(body), asked)
-        except ValueError as failure:
+        except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as failure:
             raise NotStamped("the authority's answer cannot be read") from failure
         return tsp.TimeStampResp.load(body)
 
