@@ -17,6 +17,7 @@ from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.compliance import servicer
 from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.clients.receivers import Receivers, trust
 from services.compliance.clients.signing_keys import load_endorsements, load_signing_key
 from services.compliance.clients.time_stamping import time_stamping
 from services.compliance.config import MigrationSettings, Settings
@@ -24,6 +25,8 @@ from services.compliance.domain.checkpoints import Signers
 from services.compliance.domain.destinations import Policy
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.courier import Courier
+from services.compliance.usecases.dispatcher import Dispatcher
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.proofs import Proofs
@@ -53,8 +56,10 @@ async def serve() -> None:
     endorsements = load_endorsements(settings.audit_endorsements_file)
     authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
     exports = Exports(db, clock, trail, signers, endorsements, authority)
-    destinations = Destinations(Policy(), SystemResolver())
+    destinations = Destinations(Policy(settings.webhook_allowed_networks), SystemResolver())
     webhooks = Webhooks(db, clock, trail, sealer, destinations)
+    receivers = Receivers(destinations, trust(settings.webhook_ca_file))
+    dispatcher = Dispatcher(db, clock, Courier(db, clock, sealer, trail, receivers.send))
     servicer.register(
         server,
         agreements=agreements,
@@ -68,10 +73,11 @@ async def serve() -> None:
         changes=changes,
     )
     audit_work = (Sequencer(db, clock, signers).run, FanOut(db, clock, sealer).run, Pruning(db, clock).run)
-    background = (watch.run, authenticator.run, changes.run, answers.run, *audit_work)
+    background = (watch.run, authenticator.run, changes.run, answers.run, dispatcher.run, *audit_work)
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     await process.end(tasks)
+    await receivers.close()
     await identity.close(None)
     await db.close()
 

@@ -1,11 +1,13 @@
 """Settings, from the environment."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.compliance.clients import time_stamping
+from services.compliance.clients import receivers, time_stamping
 
 
 class Settings(BaseSettings):
@@ -35,9 +37,15 @@ class Settings(BaseSettings):
     """The time-stamping authority (RFC 3161) that is asked about audit exports; none without it."""
     tsa_certificate_file: Path | None = Field(default=None, validation_alias="HASP_TSA_CERTIFICATE_FILE")
     """Roots to which the authority's certificate must chain, PEM; without them its signature is not checked before it is passed on."""
+    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        default=(), validation_alias="HASP_WEBHOOK_ALLOWED_NETWORKS"
+    )
+    """Networks that webhooks may be sent to although they are not public (CIDR, separated by commas): receivers inside of a hospital."""
+    webhook_ca_file: Path | None = Field(default=None, validation_alias="HASP_WEBHOOK_CA_FILE")
+    """PEM: authorities that may certify receivers beside the public ones."""
     log_level: str = Field(default="INFO", validation_alias="HASP_LOG_LEVEL")
 
-    @field_validator("tsa_url", "tsa_certificate_file", mode="before")
+    @field_validator("tsa_url", "tsa_certificate_file", "webhook_ca_file", mode="before")
     @classmethod
     def _none(cls, value: object) -> object:
         # docker-compose passes what is not set as nothing.
@@ -59,6 +67,20 @@ class Settings(BaseSettings):
             time_stamping.load_roots(value)
         except OSError as failure:
             raise ValueError("the file cannot be read") from failure
+        return value
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("webhook_ca_file")
+    @classmethod
+    def _their_authorities(cls, value: Path | None) -> Path | None:
+        try:
+            receivers.trust(value)
+        except OSError as failure:  # an SSLError is one
+            raise ValueError("the file cannot be read as certificates") from failure
         return value
 
 

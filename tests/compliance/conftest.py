@@ -17,6 +17,7 @@ from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.publishing import Publishing
 from services.compliance.usecases.webhooks import Webhooks
 from tests.compliance.exporting import ENTRIES, House
+from tests.compliance.receivers import Authority
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseFactory, DatabaseUrls
 
@@ -99,3 +100,8 @@ def publishing(db: Database, clock: FrozenClock, sealer: Sealer) -> Publishing:
 @pytest.fixture
 def fan_out(db: Database, clock: FrozenClock, sealer: Sealer) -> FanOut:
     return FanOut(db, clock, sealer)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("receivers"))

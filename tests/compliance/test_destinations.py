@@ -270,6 +270,7 @@ async def test_an_opened_network_opens_nothing_that_is_carried_within_it() -> No
     destinations = names({}, allowed=["64:ff9b:1::/48", "2002::/16"])
     await destinations.check("https://[64:ff9b:1::8.8.8.8]/")
     await destinations.check("https://[2002:808:808::1]/")
+    await names({}, allowed=["::1/128"]).check("https://[::1]/")
     await refused("https://[64:ff9b:1::10.0.0.1]/", destinations)
     await refused("https://[2002:a00:1::1]/", destinations)
 

@@ -135,6 +135,8 @@ def carried(address: Address) -> Iterator[IPv4Address]:
     if isinstance(address, IPv4Address):
         return
     number = int(address)
+    if number <= 1:  # unspecified and loopback: not IPv4-compatible ones
+        return
     if _within(address, _LAST_32_BITS) or (number >> 32) & 0xFDFFFFFF == _ISATAP:
         yield IPv4Address(number & 0xFFFFFFFF)
     if address.sixtofour is not None:  # RFC 3056

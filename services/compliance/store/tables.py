@@ -128,6 +128,8 @@ webhook_lanes = Table(
     Column("due_at", DateTime(timezone=True)),
     Column("leased_until", DateTime(timezone=True)),
     Column("epoch", BigInteger),
+    Column("silent", Integer),
+    Column("rests_until", DateTime(timezone=True)),
 )
 
 webhook_events = Table(

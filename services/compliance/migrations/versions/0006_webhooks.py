@@ -46,6 +46,7 @@ def _create_endpoints() -> None:
         """
     )
     # One for each endpoint: when it has something to deliver, and who is delivering. A table of its own, for it changes all the time.
+    # `silent` counts the tries in a row that had no answer; after some of them nothing is sent before `rests_until`.
     op.execute(
         """
         CREATE TABLE webhook_lanes (
@@ -54,12 +55,14 @@ def _create_endpoints() -> None:
             due_at timestamptz NOT NULL DEFAULT 'infinity',
             leased_until timestamptz NOT NULL DEFAULT '-infinity',
             epoch bigint NOT NULL DEFAULT 0,
+            silent integer NOT NULL DEFAULT 0,
+            rests_until timestamptz NOT NULL DEFAULT '-infinity',
             PRIMARY KEY (org_id, endpoint_id),
             FOREIGN KEY (org_id, endpoint_id) REFERENCES webhook_endpoints ON DELETE CASCADE
         ) WITH (fillfactor = 70)
         """
     )
-    op.execute("CREATE INDEX webhook_lanes_ready ON webhook_lanes (greatest(due_at, leased_until))")
+    op.execute("CREATE INDEX webhook_lanes_ready ON webhook_lanes (greatest(due_at, leased_until, rests_until))")
     for table in ("webhook_endpoints", "webhook_secrets", "webhook_lanes"):
         tenant(op, table)
         grant_app(op, table, "SELECT, INSERT, UPDATE, DELETE")
@@ -110,6 +113,9 @@ def _create_deliveries() -> None:
     )
     op.execute(
         "CREATE INDEX webhook_deliveries_due ON webhook_deliveries (org_id, endpoint_id, arrival) WHERE due_at < 'infinity'"
+    )
+    op.execute(
+        "CREATE INDEX webhook_deliveries_next ON webhook_deliveries (org_id, endpoint_id, due_at) WHERE due_at < 'infinity'"
     )
     op.execute("CREATE INDEX webhook_deliveries_event ON webhook_deliveries (org_id, event_id)")
     op.execute("CREATE INDEX webhook_deliveries_listed ON webhook_deliveries (org_id, endpoint_id, id)")
