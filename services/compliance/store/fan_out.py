@@ -1,6 +1,6 @@
 """How far each organization's audit log has been turned into deliveries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -25,9 +25,15 @@ async def log_size(connection: psycopg.AsyncConnection) -> int:
     return 0 if row is None else row[0]
 
 
-async def behind(connection: psycopg.AsyncConnection, limit: int) -> list[OrgId]:
-    """Organizations with entries that were not looked at, in any order: replicas do not all begin with the same."""
-    cursor = await connection.execute(_BEHIND, (limit,))
+async def grown(connection: psycopg.AsyncConnection, first: int, end: int) -> list[OrgId]:
+    """Organizations with a position whose trees made the log of logs grow from `first` to `end` leaves."""
+    cursor = await connection.execute(_GROWN, (first, end))
+    return [OrgId(org_id) for (org_id,) in await cursor.fetchall()]
+
+
+async def behind(connection: psycopg.AsyncConnection, among: Collection[OrgId] | None = None) -> list[OrgId]:
+    """Those that have entries nobody has looked at; `among` None: of all organizations."""
+    cursor = await connection.execute(_BEHIND, {"among": None if among is None else list(among)})
     return [OrgId(org_id) for (org_id,) in await cursor.fetchall()]
 
 
@@ -72,7 +78,11 @@ async def advance(tx: Tx, org_id: OrgId, end: int) -> None:
     await tx.execute(update(webhook_positions).where(_position.org_id == org_id).values(seq=end))
 
 
+_GROWN: LiteralString = """
+SELECT DISTINCT org_id FROM audit_checkpoints JOIN webhook_positions USING (org_id) WHERE head_seq >= %s AND head_seq < %s
+"""
+
 _BEHIND: LiteralString = """
 SELECT org_id FROM webhook_positions AS position JOIN audit_trees AS tree USING (org_id)
-WHERE position.seq < tree.size ORDER BY random() LIMIT %s
+WHERE position.seq < tree.size AND (%(among)s::text[] IS NULL OR org_id = ANY(%(among)s::text[]))
 """

@@ -5,8 +5,10 @@ position moved. Any number of replicas work, each on whichever organizations the
 """
 
 import asyncio
+import random
 import time
 
+import psycopg
 import structlog
 
 from services.chassis.access import OrgId
@@ -22,10 +24,8 @@ log = structlog.get_logger()
 
 _PAUSE = 0.1
 """Seconds between two looks."""
-_PAGE = 250
+_PAGE = 100
 """Entries of one transaction."""
-_ORGANIZATIONS = 100
-"""Of one look."""
 _REST = 30.0
 """Seconds before an organization is tried again whose turn failed."""
 
@@ -35,7 +35,8 @@ class FanOut:
         self._db = db
         self._clock = clock
         self._sealer = sealer
-        self._seen = -1
+        self._seen: int | None = None
+        self._behind: list[OrgId] = []
         self._resting: dict[OrgId, float] = {}
 
     async def run(self) -> None:
@@ -53,16 +54,20 @@ class FanOut:
     async def look(self) -> bool:
         """A page of each organization that is behind; whether there is more to do at once."""
         async with self._db.hot.connection() as connection:
-            size = await store.log_size(connection)
-            # No tree grows without the log of logs. A position that is made meanwhile starts where its tree ends.
-            if size == self._seen:
-                return False
-            behind = await store.behind(connection, _ORGANIZATIONS)
-        if not behind:
-            self._seen = size
-            return False
-        # Each has its turn before any has a second.
-        return any([await self._turn_of(org_id) for org_id in behind])
+            await self._find_behind(connection)
+        # Replicas do not all begin with the same one, and each has its turn before any has a second.
+        random.shuffle(self._behind)
+        return any([await self._turn_of(org_id) for org_id in self._behind])
+
+    async def _find_behind(self, connection: psycopg.AsyncConnection) -> None:
+        # No tree grows without the log of logs, and a position that is made meanwhile starts where its tree ends.
+        size = await store.log_size(connection)
+        if self._seen is None:
+            self._behind = await store.behind(connection)
+        elif size != self._seen or self._behind:
+            among = {*self._behind, *await store.grown(connection, self._seen, size)}
+            self._behind = await store.behind(connection, among) if among else []
+        self._seen = size
 
     async def _turn_of(self, org_id: OrgId) -> bool:
         """One organization does not hold up the others."""
