@@ -73,6 +73,9 @@ def witness(
     try:
         for vkey in key or ():
             keys.add(vkey)
+    except ValueError as failure:
+        raise typer.BadParameter("a key cannot be read", param_hint="--key") from failure
+    try:
         before, now = look(url, os.environ.get("HASP_API_KEY", ""), keys, state)
     except (NotVerified, ValueError) as failure:
         typer.echo(f"NOT CONSISTENT: {failure}", err=True)

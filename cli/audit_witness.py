@@ -6,8 +6,7 @@ import http.client
 import json
 import ssl
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from cli.audit_verifier import Keys, NotVerified, Signed, checkpoint, is_prefix
 from cli.state import write_private
@@ -30,8 +29,7 @@ def witness(url: str, api_key: str, keys: Keys, kept: Path) -> tuple[Signed | No
     if kept.exists():
         text = kept.read_text(encoding="utf-8")
         before = checkpoint(text, text.partition("\n")[0], keys)
-    told = _ask(url, api_key, before.size if before else 0)
-    note, hashes = told["checkpoint"], [bytes.fromhex(hashed) for hashed in told["hashes"]]
+    note, hashes = _ask(url, api_key, before.size if before else 0)
     origin = note.partition("\n")[0]
     now = checkpoint(note, origin, keys)
     if before is not None:
@@ -45,23 +43,15 @@ def witness(url: str, api_key: str, keys: Keys, kept: Path) -> tuple[Signed | No
     return before, now
 
 
-def _ask(url: str, api_key: str, from_size: int) -> dict[str, Any]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Unreachable("the address is not one of HTTP")
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=_SECONDS, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_SECONDS)
+def _ask(url: str, api_key: str, from_size: int) -> tuple[str, list[bytes]]:
+    """The newest checkpoint's note, and the hashes that prove it a continuation."""
+    connection, parts = _connection(url)
     try:
         path = f"{parts.path.rstrip('/')}/v1/audit/consistency?{urlencode({'from_size': from_size})}"
         connection.request("GET", path, headers={"Authorization": f"Bearer {api_key}"})
         answer = connection.getresponse()
         body = json.loads(answer.read(_MOST_BYTES))
-    except (OSError, http.client.HTTPException, ValueError) as failure:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as failure:
         raise Unreachable(f"the deployment did not answer: {type(failure).__name__}") from failure
     finally:
         connection.close()
@@ -69,4 +59,23 @@ def _ask(url: str, api_key: str, from_size: int) -> dict[str, Any]:
         raise NotVerified(f"the tree is smaller than the {from_size} leaves that were seen before")
     if answer.status != http.client.OK:
         raise Unreachable(f"the deployment answered {answer.status}")
-    return body["data"]
+    try:
+        note, hashes = body["data"]["checkpoint"], [bytes.fromhex(hashed) for hashed in body["data"]["hashes"]]
+        note.encode()
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise Unreachable("the deployment's answer cannot be read") from None
+    return note, hashes
+
+
+def _connection(url: str) -> tuple[http.client.HTTPConnection, SplitResult]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise Unreachable("the address is not one of HTTP") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise Unreachable("the address is not one of HTTP")
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=_SECONDS), parts
+    trusted = ssl.create_default_context()
+    return http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=trusted), parts

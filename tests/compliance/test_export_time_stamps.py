@@ -20,7 +20,13 @@ from services.chassis.database import Database
 from services.compliance.clients.time_stamping import TimeStampingAuthority
 from tests.compliance.exporting import ENTRIES, House, Lines, as_line, check, of, resigned, with_field
 from tests.compliance.support import KEY, SIGNERS
-from tests.compliance.time_stamping import Identity, authority, identity, with_impossible_certificate
+from tests.compliance.time_stamping import (
+    Identity,
+    authority,
+    identity,
+    under_an_intermediate,
+    with_impossible_certificate,
+)
 from tests.fakes import FrozenClock
 
 STAMPED = datetime(2026, 5, 11, 12, 0, 7, tzinfo=UTC)
@@ -156,6 +162,15 @@ async def test_a_token_that_no_trusted_authority_signed_tells_no_time(
         with pytest.raises(NotVerified, match="time stamp is not signed by an authority that is trusted"):
             check(file, house.keys, tmp_path, roots=[root.root])
         assert check(file, house.keys, tmp_path).stamped_at is None
+
+
+async def test_an_authority_may_chain_to_its_root_through_others(house: House, tmp_path: Path) -> None:
+    far = under_an_intermediate()
+    async with authority(far.answer) as running:
+        file = await house.export(authority=TimeStampingAuthority(running.url, [far.root]))
+    assert check(file, house.keys, tmp_path, roots=[far.root]).stamped_at is not None
+    with pytest.raises(NotVerified, match="not signed by an authority that is trusted"):
+        check(file, house.keys, tmp_path, roots=[*far.between])
 
 
 async def test_what_happens_to_a_stamp_behind_the_operator_s_back_is_found(

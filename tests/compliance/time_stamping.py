@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyhanko.sign.timestamps.dummy_client import DummyTimeStamper
+from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 Answer = Callable[[tsp.TimeStampReq], tsp.TimeStampResp | bytes]
 """What an authority says to a request: the response, or the bytes of one."""
@@ -21,16 +22,20 @@ Answer = Callable[[tsp.TimeStampReq], tsp.TimeStampResp | bytes]
 
 @dataclass(frozen=True)
 class Identity:
-    """A key, its certificate, and the root that signed it."""
+    """A key, its certificate, and the root that it chains to, through others that a token holds."""
 
     key: rsa.RSAPrivateKey
     certificate: x509.Certificate
     root: x509.Certificate
+    between: tuple[x509.Certificate, ...] = ()
 
     def stamper(self, at: datetime | None = None) -> DummyTimeStamper:
         raw = self.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        certificate = asn1_x509.Certificate.load(self.certificate.public_bytes(Encoding.DER))
-        return DummyTimeStamper(certificate, keys.PrivateKeyInfo.load(raw), fixed_dt=at or datetime.now(UTC))
+        certificate, *between = (
+            asn1_x509.Certificate.load(one.public_bytes(Encoding.DER)) for one in (self.certificate, *self.between)
+        )
+        held = SimpleCertificateStore.from_certs(between)
+        return DummyTimeStamper(certificate, keys.PrivateKeyInfo.load(raw), held, fixed_dt=at or datetime.now(UTC))
 
     def answer(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
         return self.stamper().request_tsa_response(req)
@@ -77,6 +82,27 @@ def identity(
         .sign(root_key, hashes.SHA256())
     )
     return Identity(key, certificate, root)
+
+
+def under_an_intermediate() -> Identity:
+    """Of an authority whose certificate was issued by another than the root."""
+    one = identity(name="An authority far from its root")
+    root_key, key = rsa.generate_private_key(65537, 2048), rsa.generate_private_key(65537, 2048)
+    start, days = one.certificate.not_valid_before_utc, timedelta(days=30)
+    top, middle = _named("Far root"), _named("Between")
+    authority = x509.BasicConstraints(ca=True, path_length=None)
+    root = _certificate(top, top, root_key, start, days).add_extension(authority, critical=True)
+    between = _certificate(middle, top, key, start, days).add_extension(authority, critical=True)
+    usage = one.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    certificate = _certificate(one.certificate.subject, middle, one.key, start, days).add_extension(
+        usage.value, critical=True
+    )
+    return Identity(
+        one.key,
+        certificate.sign(key, hashes.SHA256()),
+        root.sign(root_key, hashes.SHA256()),
+        (between.sign(root_key, hashes.SHA256()),),
+    )
 
 
 def _named(name: str) -> x509.Name:

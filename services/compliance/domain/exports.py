@@ -17,9 +17,9 @@ hexadecimal. Leaves begin with `{"action":`, so that no line is taken for anothe
 choose by the time of happening, what lies between the first and the last chosen entry is in the file as well.
 
 The time stamp's `token` is a TimeStampToken (RFC 3161 §2.4.2), DER in base64, over the anchor's note: the UTF-8 bytes of the string that
-the line `anchor` holds, from the first of its origin to the newline behind its last signature. `authority` is the URL that was asked.
-`timestamp` is null where no authority is configured, or there is no anchor; `token` alone is null where the authority gave none that
-could be believed: the file is whole without it.
+the line `anchor` holds, from the first of its origin to the newline behind its last signature. `authority` is the URL that was asked,
+without its query. `timestamp` is null where no authority is configured, or there is no anchor; `token` alone is null where the authority
+gave none that could be believed: the file is whole without it.
 """
 
 from __future__ import annotations
