@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from cli.agreements import agreements
 from cli.audit import audit
 from cli.databases import provision as make_databases
 from cli.deployment import write_secrets
@@ -29,6 +30,7 @@ app.add_typer(org, name="org")
 app.add_typer(user, name="user")
 app.add_typer(key, name="key")
 app.add_typer(audit, name="audit")
+app.add_typer(agreements, name="baa")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 from cli.audit_keys import ensure_key
 from cli.certificates import ensure_certificates
 from cli.databases import SERVICES, role_names
+from cli.signing_certificates import ensure_signing_certificate
 from cli.state import private_folder, read_or_create
 
 
@@ -23,6 +24,7 @@ def write_secrets(folder: Path, anthropic_api_key: str) -> None:
     for name in ("token-pepper", *(f"{service}.kek" for service in SERVICES)):
         read_or_create(folder / name, lambda: base64.b64encode(secrets.token_bytes(32)).decode())
     ensure_key(folder / "audit.key")
+    ensure_signing_certificate(folder / "baa.key")
     (folder / "anthropic-api-key").write_text(anthropic_api_key)
     for file in folder.iterdir():
         file.chmod(0o600 if file.name == "ca.key" else 0o644)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cli.audit_keys import ENDORSEMENTS, ensure_key
 from cli.databases import SERVICES, DatabaseUrls
 from cli.settings import ROOT
+from cli.signing_certificates import ensure_signing_certificate
 from cli.state import private_folder, read_or_create, socket_folder
 from gateway.arguments import envoy_binary
 from gateway.render import RenderSettings, render
@@ -102,6 +103,9 @@ def service_programs(
     audit_key = ensure_key(keys / "audit.key")
     own["compliance"]["HASP_AUDIT_KEY_FILE"] = str(audit_key)
     own["compliance"]["HASP_AUDIT_ENDORSEMENTS_FILE"] = str(audit_key.with_name(ENDORSEMENTS))
+    baa_key = keys / "baa.key"
+    own["compliance"]["HASP_BAA_KEY_FILE"] = str(baa_key)
+    own["compliance"]["HASP_BAA_CERTIFICATE_FILE"] = str(ensure_signing_certificate(baa_key))
     own["inference"]["ANTHROPIC_API_KEY"] = upstream.api_key
     if upstream.base_url is not None:
         own["inference"]["ANTHROPIC_BASE_URL"] = upstream.base_url

@@ -17,6 +17,8 @@ from services.chassis.watch import ChangeLog
 from services.chassis.watching import Watch
 from services.compliance import servicer
 from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.clients.press.certificates import load_signing_identity
+from services.compliance.clients.press.press import Press
 from services.compliance.clients.receivers import Receivers, trust
 from services.compliance.clients.signing_keys import load_endorsements, load_signing_key
 from services.compliance.clients.time_stamping import time_stamping
@@ -27,6 +29,7 @@ from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
 from services.compliance.usecases.courier import Courier
 from services.compliance.usecases.dispatcher import Dispatcher
+from services.compliance.usecases.documents import Documents
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.proofs import Proofs
@@ -41,6 +44,8 @@ async def serve() -> None:
     logs.configure("compliance", settings.log_level)
     clock, db = SystemClock(), Database(settings.database_url)
     signers = Signers(settings.deployment, load_signing_key(settings.audit_key_file))
+    authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
+    press = Press(load_signing_identity(settings.baa_key_file, settings.baa_certificate_file), authority)
     await db.open()
     tls = Tls.from_dir(settings.tls_dir, "compliance")
     identity = connect(settings.identity_address, "identity", tls)
@@ -48,13 +53,13 @@ async def serve() -> None:
     authenticator = RemoteAuthenticator(identity, watch, clock)
     sealer, trail = Sealer(db, FileKek(settings.kek_file)), IntakeTrail(clock)
     answers = Idempotency(db, clock, sealer)
-    agreements = Agreements(db, clock, trail, changes, countersigned_by=settings.baa_signatory)
+    documents = Documents(db, clock, trail, press, deployment=settings.deployment)
+    agreements = Agreements(db, clock, trail, changes, documents, countersigned_by=settings.baa_signatory)
     methods = methods_of(servicer.SERVICES)
     boundary = Boundary(methods=methods, authenticator=authenticator, clock=clock, answers=answers)
     server = Server(listen=settings.listen, tls=tls, boundary=boundary)
     gates, intake, log = Gates(db, clock), AuditIntake(db), AuditLog(db)
     endorsements = load_endorsements(settings.audit_endorsements_file)
-    authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
     exports = Exports(db, clock, trail, signers, endorsements, authority)
     destinations = Destinations(Policy(settings.webhook_allowed_networks), SystemResolver())
     webhooks = Webhooks(db, clock, trail, sealer, destinations)
@@ -63,6 +68,7 @@ async def serve() -> None:
     servicer.register(
         server,
         agreements=agreements,
+        documents=documents,
         gates=gates,
         intake=intake,
         log=log,

@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         default="hasp.local", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,98}$", validation_alias="HASP_DEPLOYMENT"
     )
     """Names this deployment in what it signs. Never change it: the names of its keys are made of it."""
+    baa_key_file: Path = Field(validation_alias="HASP_BAA_KEY_FILE")
+    """RSA or EC, PKCS #8 PEM: signs the documents of agreements."""
+    baa_certificate_file: Path = Field(validation_alias="HASP_BAA_CERTIFICATE_FILE")
+    """Of that key, PEM, then the certificates above it, each the issuer of the one before."""
     baa_signatory: str = Field(default="The operator of this Hasp deployment", validation_alias="HASP_BAA_SIGNATORY")
     """Who counter-signs Business Associate Agreements."""
     tsa_url: str | None = Field(default=None, validation_alias="HASP_TSA_URL")

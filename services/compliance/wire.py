@@ -54,7 +54,7 @@ def acceptance(judged: Judged) -> baa_pb.BaaAcceptance:
         effective_at=iso(signed.effective_at),
         expires_at=nullable(None if signed.expires_at is None else iso(signed.expires_at)),
         ip_address=nullable(signed.ip_address),
-        pdf_sha256=nullable(None),
+        pdf_sha256=nullable(judged.pdf_sha256),
         audit_entry_id=signed.audit_entry_id,
     )
 

@@ -1,23 +1,29 @@
 import base64
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cli.signing_certificates import ensure_signing_certificate
 from services.chassis.access import Principal
 from services.chassis.database import Database
 from services.chassis.sealing import FileKek, Sealer
 from services.chassis.watch import ChangeLog
 from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.clients.press.certificates import SigningIdentity, load_signing_identity
+from services.compliance.clients.press.press import Press
 from services.compliance.domain.destinations import Policy
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.documents import Documents
 from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.publishing import Publishing
 from services.compliance.usecases.webhooks import Webhooks
 from tests.compliance.exporting import ENTRIES, House
 from tests.compliance.receivers import Authority
+from tests.compliance.support import NOON
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseFactory, DatabaseUrls
 
@@ -51,9 +57,28 @@ def mallory(clock: FrozenClock) -> Principal:
     return principal_of_new_org(clock)
 
 
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> SigningIdentity:
+    """What documents are signed with, valid for ten years from a hundred days before the frozen clock."""
+    key = tmp_path_factory.mktemp("signing") / "baa.key"
+    certificate = ensure_signing_certificate(key, now=NOON - timedelta(days=100))
+    return load_signing_identity(key, certificate)
+
+
+@pytest.fixture(scope="session")
+def press(identity: SigningIdentity) -> Press:
+    return Press(identity)
+
+
 @pytest.fixture
-def agreements(db: Database, clock: FrozenClock) -> Agreements:
-    return Agreements(db, clock, IntakeTrail(clock), ChangeLog(db, clock), countersigned_by="Otto Operator")
+def documents(db: Database, clock: FrozenClock, press: Press) -> Documents:
+    return Documents(db, clock, IntakeTrail(clock), press, deployment="hasp.example")
+
+
+@pytest.fixture
+def agreements(db: Database, clock: FrozenClock, documents: Documents) -> Agreements:
+    trail, changes = IntakeTrail(clock), ChangeLog(db, clock)
+    return Agreements(db, clock, trail, changes, documents, countersigned_by="Otto Operator")
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ async def test_a_signature_is_in_the_audit_without_the_signers_name(
     assert entry.event.metadata == {
         "template_version": VERSION,
         "template_sha256": signed.acceptance.template_sha256,
+        "pdf_sha256": signed.pdf_sha256,
     }
 
 
@@ -177,7 +178,9 @@ async def test_a_signature_is_all_there_or_not_at_all(agreements: Agreements, db
     ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"],
     ids=["update", "delete", "truncate"],
 )
-@pytest.mark.parametrize(("table", "column"), [("baa_acceptances", "signer_name"), ("baa_templates", "title")])
+@pytest.mark.parametrize(
+    ("table", "column"), [("baa_acceptances", "signer_name"), ("baa_documents", "pdf"), ("baa_templates", "title")]
+)
 async def test_signatures_and_texts_cannot_be_changed(
     agreements: Agreements, alice: Principal, urls: DatabaseUrls, table: str, column: str, statement: str
 ) -> None:

@@ -20,6 +20,7 @@ from hasp.compliance.v1.baa_gate_service_pb2_grpc import BaaGateServiceStub
 from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceStub
 
 from cli.audit_keys import ensure_key
+from cli.signing_certificates import ensure_signing_certificate
 from services.chassis.access import Principal
 from services.chassis.channels import connect
 from services.chassis.clock import SystemClock
@@ -51,6 +52,8 @@ def environment(urls: DatabaseUrls, tls_dir: Path, tmp_path: Path) -> dict[str, 
         "HASP_IDENTITY_ADDRESS": f"127.0.0.1:{free_port()}",
         "HASP_TLS_DIR": str(tls_dir),
         "HASP_KEK_FILE": str(kek),
+        "HASP_BAA_KEY_FILE": str(tmp_path / "baa.key"),
+        "HASP_BAA_CERTIFICATE_FILE": str(ensure_signing_certificate(tmp_path / "baa.key")),
         "HASP_AUDIT_KEY_FILE": str(ensure_key(tmp_path / "audit.key")),
     }
 

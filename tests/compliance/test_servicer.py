@@ -1,7 +1,10 @@
 import asyncio
 import base64
+import hashlib
+import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from services.chassis.watch import ChangeLog
 from services.compliance import servicer
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
+from services.compliance.usecases.documents import Documents
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.proofs import Proofs
 from services.compliance.usecases.publishing import Publishing
@@ -54,6 +58,7 @@ async def port(
     db: Database,
     clock: FrozenClock,
     agreements: Agreements,
+    documents: Documents,
     gates: Gates,
     intake: AuditIntake,
     log: AuditLog,
@@ -65,7 +70,8 @@ async def port(
     tls_dir: Path,
 ) -> AsyncIterator[int]:
     reader = principal_of_new_org(clock, scopes=frozenset({"control:read"}))
-    tokens = Tokens({"alice": alice, "mallory": mallory, "reader": reader})
+    agent = replace(alice, kind="agent", scopes=frozenset({"ai:chat"}), agent_id="agent")
+    tokens = Tokens({"alice": alice, "mallory": mallory, "reader": reader, "agent": agent})
     answers = Idempotency(db, clock, sealer)
     boundary = Boundary(methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=answers)
     server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
@@ -74,6 +80,7 @@ async def port(
     servicer.register(
         server,
         agreements=agreements,
+        documents=documents,
         gates=gates,
         intake=intake,
         log=log,
@@ -135,7 +142,8 @@ async def test_the_agreement_is_shown_and_signed(edge: grpc.aio.Channel) -> None
     call = baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice"))
     signed = printed(await call)["data"]
     assert dict(await call.initial_metadata())["x-http-status"] == "201"
-    assert signed | {"id": "", "ip_address": "", "audit_entry_id": ""} == {
+    assert re.fullmatch(r"[0-9a-f]{64}", signed["pdf_sha256"])
+    assert signed | {"id": "", "ip_address": "", "audit_entry_id": "", "pdf_sha256": ""} == {
         "id": "",
         "template_version": VERSION,
         "template_sha256": before["data"]["template"]["sha256"],
@@ -149,7 +157,7 @@ async def test_the_agreement_is_shown_and_signed(edge: grpc.aio.Channel) -> None
         "effective_at": "2026-05-11T12:00:00+00:00",
         "expires_at": None,
         "ip_address": "",
-        "pdf_sha256": None,
+        "pdf_sha256": "",
         "audit_entry_id": "",
     }
     after = printed(await baa.GetBaa(baa_pb.GetBaaRequest(), **as_("alice")))["data"]
@@ -194,6 +202,23 @@ async def test_a_signature_that_is_not_whole_is_refused_by_the_name_of_its_field
     request = baa_pb.AcceptBaaRequest(**SIGNATURE | changed)
     reason, metadata = await refusal(BaaServiceStub(edge).AcceptBaa(request, **as_("alice")))
     assert (reason, metadata["http_status"], metadata["param"]) == ("VALIDATION_FAILED", "422", param)
+
+
+async def test_the_document_of_a_signature_is_downloaded(edge: grpc.aio.Channel) -> None:
+    baa = BaaServiceStub(edge)
+    signed = printed(await baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **as_("alice")))["data"]
+    request = baa_pb.DownloadAcceptanceRequest(acceptance_id=signed["id"])
+    for _ in range(2):
+        call = baa.DownloadAcceptance(request, **as_("alice"))
+        body = await call
+        assert body.content_type == "application/pdf"
+        assert hashlib.sha256(body.data).hexdigest() == signed["pdf_sha256"]
+        headers = dict(await call.initial_metadata())
+        assert headers["content-disposition"] == f'attachment; filename="baa-{VERSION}-{signed["id"]}.pdf"'
+    reason, metadata = await refusal(baa.DownloadAcceptance(request, **as_("mallory")))
+    assert (reason, metadata["http_status"]) == ("RESOURCE_NOT_FOUND", "404")
+    reason, metadata = await refusal(baa.DownloadAcceptance(request, **as_("agent")))
+    assert (reason, metadata["http_status"]) == ("AGENT_NOT_PERMITTED", "403")
 
 
 async def test_signing_twice_with_one_key_signs_once(edge: grpc.aio.Channel) -> None:
@@ -421,13 +446,6 @@ async def test_only_siblings_reach_the_internal_services(edge: grpc.aio.Channel,
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         assert refused.value.code() in {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
-
-
-@pytest.mark.parametrize("who", ["alice", "nobody", "reader"])
-async def test_what_is_not_built_yet_says_so_after_the_caller_is_admitted(edge: grpc.aio.Channel, who: str) -> None:
-    asked = baa_pb.DownloadAcceptanceRequest(acceptance_id="01J0000000000000000000NONE")
-    expected = {"alice": "NOT_IMPLEMENTED", "nobody": "INVALID_API_KEY", "reader": "NOT_IMPLEMENTED"}[who]
-    assert (await refusal(BaaServiceStub(edge).DownloadAcceptance(asked, **as_(who))))[0] == expected
 
 
 async def test_signatures_are_listed_page_by_page(edge: grpc.aio.Channel, clock: FrozenClock) -> None:

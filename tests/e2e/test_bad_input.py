@@ -270,12 +270,3 @@ def test_a_request_that_is_not_http_gets_no_proxy_text(shared_clinic: Clinic):
         answer = raw.recv(4096)
     assert b"envoy" not in answer.lower()
     assert b"upstream" not in answer.lower()
-
-
-@pytest.mark.parametrize("path", [f"/v1/compliance/baa/acceptances/{ULID}/download"])
-def test_what_later_versions_bring_says_so(shared_clinic: Clinic, path: str):
-    """Declared in the contract and not built yet: 501 in the envelope, never a proxy's text."""
-    answer = shared_clinic.http.get(path)
-    if answer.status_code not in (200, 404):
-        error = check(answer, 501, "NOT_IMPLEMENTED")
-        assert error["retryable"] is False

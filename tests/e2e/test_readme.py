@@ -1,5 +1,6 @@
 """What the README shows of agents is run as it stands there."""
 
+import hashlib
 import json
 import os
 import re
@@ -67,3 +68,13 @@ def test_the_commands_about_the_audit_log_do_what_they_say(clinic: Clinic, tmp_p
     assert any("is a prefix" in line for line in rest)
     assert rest[-1] == "found"
     assert "NOT VERIFIED: entry 1 is missing" in done.stderr
+
+
+def test_the_commands_about_the_signed_agreement_do_what_they_say(clinic: Clinic, tmp_path: Path):
+    done = shell(clinic, shell_of("The signed agreement"), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    pdf = (tmp_path / "agreement.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    sha256, *certificates = done.stdout.splitlines()
+    assert sha256 == hashlib.sha256(pdf).hexdigest()
+    assert sum(line.startswith("  SHA-256 ") for line in certificates) == 2

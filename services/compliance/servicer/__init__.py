@@ -24,6 +24,7 @@ from services.compliance.servicer.audit import AuditIntakeServicer, AuditService
 from services.compliance.servicer.webhooks import EventPublisherServicer, WebhookServicer
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog
+from services.compliance.usecases.documents import Documents
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.proofs import Proofs
 from services.compliance.usecases.publishing import Publishing
@@ -49,6 +50,7 @@ def register(
     server: Server,
     *,
     agreements: Agreements,
+    documents: Documents,
     gates: Gates,
     intake: AuditIntake,
     log: AuditLog,
@@ -58,7 +60,7 @@ def register(
     publishing: Publishing,
     changes: ChangeLog,
 ) -> None:
-    server.add(add_BaaServiceServicer_to_server, BaaServicer(agreements))
+    server.add(add_BaaServiceServicer_to_server, BaaServicer(agreements, documents))
     server.add(add_BaaGateServiceServicer_to_server, BaaGateServicer(gates))
     server.add(add_AuditServiceServicer_to_server, AuditServicer(log, proofs, exports))
     server.add(add_AuditIntakeServiceServicer_to_server, AuditIntakeServicer(intake))

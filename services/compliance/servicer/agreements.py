@@ -8,20 +8,21 @@ from hasp.compliance.v1.baa_gate_service_pb2_grpc import BaaGateServiceServicer
 from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceServicer
 from hasp.envelope.v1.envelope_pb2 import CursorMeta
 
-from services.chassis.access import OrgId, answer_with, call, caller, meta
-from services.chassis.errors import NotImplementedYet
+from services.chassis.access import OrgId, answer_header, answer_with, call, caller, meta
 from services.chassis.paging import nullable
 from services.compliance import wire
 from services.compliance.domain.agreements import Signature
 from services.compliance.servicer.parameters import before_id, cursor_of
 from services.compliance.usecases.agreements import Agreements, Gates
+from services.compliance.usecases.documents import Documents
 
 _DEFAULT_LIMIT = 50
 
 
 class BaaServicer(BaaServiceServicer):
-    def __init__(self, agreements: Agreements) -> None:
+    def __init__(self, agreements: Agreements, documents: Documents) -> None:
         self._agreements = agreements
+        self._documents = documents
 
     async def GetBaa(self, request: pb.GetBaaRequest, context: grpc.aio.ServicerContext) -> pb.GetBaaResponse:
         standing = await self._agreements.get(caller())
@@ -55,7 +56,9 @@ class BaaServicer(BaaServiceServicer):
     async def DownloadAcceptance(
         self, request: pb.DownloadAcceptanceRequest, context: grpc.aio.ServicerContext
     ) -> HttpBody:
-        raise NotImplementedYet
+        download = await self._documents.download(caller(), request.acceptance_id)
+        answer_header("content-disposition", f'attachment; filename="{download.filename}"')
+        return HttpBody(content_type="application/pdf", data=download.pdf)
 
 
 class BaaGateServicer(BaaGateServiceServicer):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import psycopg
+from psycopg.rows import class_row
 from sqlalchemy import insert, select
 
 from services.chassis.access import OrgId
@@ -15,6 +16,21 @@ async def editions(tx: Tx) -> list[Edition]:
     """Every version there is, those of the future included."""
     columns = baa_templates.c
     rows = await tx.execute(select(columns.version, columns.effective_at, columns.required_from))
+    return [Edition(*row) for row in rows]
+
+
+async def read_text_of(connection: psycopg.AsyncConnection, version: str) -> Template:
+    """Outside of a transaction, as `read_editions`."""
+    async with connection.cursor(row_factory=class_row(Template)) as cursor:
+        found = await (await cursor.execute(_TEXT, {"version": version})).fetchone()
+    if found is None:
+        raise LookupError("a version that the editions named is gone")
+    return found
+
+
+async def read_editions(connection: psycopg.AsyncConnection) -> list[Edition]:
+    """As `editions`, for a caller who must not commit yet: a commit is what an Idempotency-Key goes by."""
+    rows = await (await connection.execute(_EDITIONS)).fetchall()
     return [Edition(*row) for row in rows]
 
 
@@ -57,6 +73,13 @@ async def standing(connection: psycopg.AsyncConnection, org_id: OrgId) -> tuple[
     signed = None if version is None else Signed(version, expires_at)
     return seq, signed, [Edition(*row[3:]) for row in rows]
 
+
+_EDITIONS = "SELECT version, effective_at, required_from FROM baa_templates"
+
+_TEXT = """
+SELECT version, title, sha256, body_markdown, effective_at, required_from, term_days
+FROM baa_templates WHERE version = %(version)s
+"""
 
 _STANDING = """
 SELECT watch.seq, newest.template_version, newest.expires_at, edition.version, edition.effective_at, edition.required_from

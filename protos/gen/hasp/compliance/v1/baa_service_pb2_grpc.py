@@ -96,7 +96,7 @@ class BaaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadAcceptance(self, request, context):
-        """DownloadAcceptance returns the signed PDF, byte-identical at every download.
+        """DownloadAcceptance returns the PDF with the operator's digital signature (PAdES), byte-identical at every download.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         A PDF is a foreign format: google.api.HttpBody carries it through the transcoder.

@@ -26,7 +26,7 @@ class BaaServiceStub:
     GetAcceptance: _aio.UnaryUnaryMultiCallable[_baa_service_pb2.GetAcceptanceRequest, _baa_service_pb2.GetAcceptanceResponse]
     """GetAcceptance returns one signed agreement."""
     DownloadAcceptance: _aio.UnaryUnaryMultiCallable[_baa_service_pb2.DownloadAcceptanceRequest, _httpbody_pb2.HttpBody]
-    """DownloadAcceptance returns the signed PDF, byte-identical at every download.
+    """DownloadAcceptance returns the PDF with the operator's digital signature (PAdES), byte-identical at every download.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     A PDF is a foreign format: google.api.HttpBody carries it through the transcoder.
@@ -73,7 +73,7 @@ class BaaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _baa_service_pb2.DownloadAcceptanceRequest,
         context: _aio.ServicerContext[_baa_service_pb2.DownloadAcceptanceRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
-        """DownloadAcceptance returns the signed PDF, byte-identical at every download.
+        """DownloadAcceptance returns the PDF with the operator's digital signature (PAdES), byte-identical at every download.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         A PDF is a foreign format: google.api.HttpBody carries it through the transcoder.
