@@ -342,6 +342,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 def _hashes(values: Any) -> list[bytes]:
     try:
+        if not isinstance(values, list):
+            raise TypeError  # noqa: TRY301 - as for what cannot be read
         hashes = [bytes.fromhex(value) for value in values]
     except (TypeError, ValueError):
         raise NotVerified("a list of hashes cannot be read") from None

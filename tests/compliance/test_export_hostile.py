@@ -213,6 +213,14 @@ async def test_no_hostile_file_is_verified_or_breaks_the_command(
         assert "\nVERIFIED" not in told.err, name
 
 
+async def test_hashes_are_a_list_whoever_signs(house: House, tmp_path: Path) -> None:
+    lines = (await house.export()).splitlines(keepends=True)
+    for kind in ("left", "right"):
+        for none in ("", {}, None):
+            with pytest.raises(NotVerified, match="list of hashes"):
+                check(b"".join(resigned(with_field(lines, kind, lambda _, none=none: none), KEY)), house.keys, tmp_path)
+
+
 async def test_a_line_without_an_end_is_not_read_to_its_end(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
