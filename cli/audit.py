@@ -15,6 +15,7 @@ from cli.settings import Settings
 audit = typer.Typer(no_args_is_help=True, help="The audit log, from outside.")
 
 _TRUSTED = typer.Option("--key", help="A trusted verifier key, as `hasp audit key` prints it; repeat for several.")
+_TRUSTED_FILE = typer.Option("--trusted", help="A file of verifier keys, one a line.")
 _KEY_FILE = typer.Option(help="The audit signing key; that of the suite in the state folder without it.")
 _DEPLOYMENT = typer.Option(envvar="HASP_DEPLOYMENT", help="The deployment's name.")
 
@@ -23,7 +24,7 @@ _DEPLOYMENT = typer.Option(envvar="HASP_DEPLOYMENT", help="The deployment's name
 def verify(
     file: Path,
     key: Annotated[list[str] | None, _TRUSTED] = None,
-    trusted: Annotated[Path | None, typer.Option(help="A file of verifier keys, one a line.")] = None,
+    trusted: Annotated[Path | None, _TRUSTED_FILE] = None,
     earlier: Annotated[
         list[Path] | None,
         typer.Option(help="An earlier export or checkpoint that must be a prefix; repeat for several."),
@@ -49,7 +50,9 @@ def print_key(
     deployment: Annotated[str, _DEPLOYMENT] = "hasp.local",
 ) -> None:
     """Print the verifier key that auditors are to trust. Give it to them by another way than the files it checks."""
-    typer.echo(audit_keys.vkey(_file(key_file), deployment, org_id))
+    vkey = audit_keys.vkey(_file(key_file), deployment, org_id)
+    typer.echo(vkey)
+    typer.echo(f"fingerprint, as `verify` tells it: {audit_verifier.fingerprint_of(vkey)}", err=True)
 
 
 @audit.command("rotate-key")
@@ -67,14 +70,21 @@ def witness(
     url: str,
     state: Annotated[Path, typer.Option(help="Where the newest checkpoint that was seen is kept.")],
     key: Annotated[list[str] | None, _TRUSTED] = None,
+    trusted: Annotated[Path | None, _TRUSTED_FILE] = None,
 ) -> None:
-    """Look at the log once and keep its checkpoint; 1 where it is smaller than before, or another. HASP_API_KEY asks (control:read)."""
+    """Look at the log once and keep its checkpoint; 1 where it is smaller than before, or another.
+
+    HASP_API_KEY in the environment asks; it needs the scope control:read. After a rotation keep the old key and give the new one too:
+    `hasp audit verify` prints it, once an export shows that the old one signed for it.
+    """
     keys = Keys()
     try:
         for vkey in key or ():
             keys.add(vkey)
-    except ValueError as failure:
-        raise typer.BadParameter("a key cannot be read", param_hint="--key") from failure
+        if trusted:
+            keys.add_all(trusted)
+    except (OSError, ValueError) as failure:
+        raise typer.BadParameter(f"a key cannot be read: {failure}", param_hint="--key or --trusted") from failure
     try:
         before, now = look(url, os.environ.get("HASP_API_KEY", ""), keys, state)
     except (NotVerified, ValueError) as failure:

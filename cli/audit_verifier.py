@@ -64,10 +64,21 @@ class Verified:
     """What is known of one, for a person."""
     stamped_at: datetime | None = None
     """When the tree's checkpoint existed, on the word of an authority that is trusted; None where no such word was checked."""
+    believed: tuple[str, ...] = ()
+    """Verifier keys that were not given, and that a trusted one has signed for."""
+
+
+def _vkey(name: str, key: bytes) -> str:
+    return f"{name}+{_key_id(name, key).hex()}+{base64.b64encode(bytes([1]) + key).decode()}"
 
 
 def fingerprint(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()
+
+
+def fingerprint_of(vkey: str) -> str:
+    """Of an Ed25519 verifier key. Raises ValueError."""
+    return fingerprint(base64.b64decode(vkey.split("+", 2)[2], validate=True)[1:])
 
 
 def _shown(told: object) -> str:
@@ -87,11 +98,20 @@ class Keys:
 
     def add(self, vkey: str) -> None:
         """Raises ValueError for what is no Ed25519 verifier key."""
-        name, key_id, encoded = vkey.strip().split("+", 2)
+        parts = vkey.strip().split("+", 2)
+        if len(parts) != 3:
+            raise ValueError("not a verifier key, which reads NAME+ID+KEY")
+        name, key_id, encoded = parts
         raw = base64.b64decode(encoded, validate=True)
         if raw[:1] != b"\x01" or len(raw) != 33 or _key_id(name, raw[1:]).hex() != key_id:
             raise ValueError("not an Ed25519 verifier key, or its parts do not belong together")
         self.trusted.append((name, raw[1:]))
+
+    def add_all(self, path: Path) -> None:
+        """Those of a file, one a line; lines that begin with `#` are for people. Raises ValueError, OSError."""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                self.add(line)
 
     def of(self, name: str) -> list[bytes]:
         return [
@@ -394,6 +414,7 @@ class _Reading:
         self._careful = careful
         self._lines = _Lines(path)
         self._keys = Keys(list(keys.trusted))
+        self._given = len(keys.trusted)
         self._tree = Tree()
         self._earlier: dict[int, list[Signed]] = {}
         for signed in earlier:
@@ -434,6 +455,10 @@ class _Reading:
         stamped_at, time_stamp = self._timestamp(self._lines.value("timestamp"), note)
         signed_by = self._manifest(self._lines.value("manifest"))
         for size in self._earlier:
+            if size > header.tree_size:
+                raise NotVerified(
+                    f"the tree given as the earlier one has {size} leaves, and this one {header.tree_size}"
+                )
             if size not in self._prefixes:
                 raise NotVerified(
                     f"the file does not show that the earlier tree of {size} leaves is a prefix of this one"
@@ -449,6 +474,7 @@ class _Reading:
             sizes,
             time_stamp,
             stamped_at,
+            tuple(_vkey(name, key) for name, key in self._keys.trusted[self._given :]),
         )
 
     def _extend(self, hashes: list[bytes], start: int, end: int) -> None:
@@ -713,7 +739,7 @@ def claimed_key(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             vkey = json.loads(file.readline(_MOST_LINE))["header"]["key"]
-        return fingerprint(base64.b64decode(vkey.split("+", 2)[2], validate=True)[1:])
+        return fingerprint_of(vkey)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
 
@@ -740,9 +766,10 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     keys = Keys()
     try:
-        pinned = asked.trusted.read_text(encoding="utf-8").splitlines() if asked.trusted else []
-        for vkey in (*asked.key, *(line for line in pinned if line.strip() and not line.startswith("#"))):
+        for vkey in asked.key:
             keys.add(vkey)
+        if asked.trusted:
+            keys.add_all(asked.trusted)
     except (OSError, ValueError) as failure:
         return _fail(f"a key cannot be read: {failure}")
     try:
@@ -765,6 +792,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"entries {verified.first} to {verified.first + verified.count - 1}: {verified.count}, of a tree of {verified.tree_size}"
     )
     print(f"root {verified.root}\nsigned by {verified.signed_by}")
+    for vkey in verified.believed:
+        print(f"a trusted key has signed for {vkey}")
     for size in verified.earlier:
         print(f"the tree of {size} leaves is a prefix")
     print(f"time stamp: {verified.time_stamp}")

@@ -57,6 +57,10 @@ def _ask(url: str, api_key: str, from_size: int) -> tuple[str, list[bytes]]:
         connection.close()
     if answer.status == http.client.UNPROCESSABLE_ENTITY and from_size:
         raise NotVerified(f"the tree is smaller than the {from_size} leaves that were seen before")
+    if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+        raise Unreachable(
+            f"the deployment answered {answer.status}: HASP_API_KEY must hold a key with the scope control:read"
+        )
     if answer.status != http.client.OK:
         raise Unreachable(f"the deployment answered {answer.status}")
     try:

@@ -59,3 +59,17 @@ def test_a_verifier_key_whose_parts_do_not_belong_together_is_refused() -> None:
     for bad in ("", "name", "name+00000000+AAAA", good.replace("hasp", "gasp"), good[:-2]):
         with pytest.raises(ValueError):
             Keys().add(bad)
+
+
+def test_a_file_of_keys_is_read_and_what_is_no_key_is_said_so(tmp_path: Path) -> None:
+    first, second = (
+        Signer(f"{name}/audit", Ed25519PrivateKey.generate()).vkey for name in ("one.example", "two.example")
+    )
+    pinned = tmp_path / "trusted"
+    pinned.write_text(f"# operators\n{first}\n\n{second}\n")
+    keys = Keys()
+    keys.add_all(pinned)
+    assert [name for name, _ in keys.trusted] == ["one.example/audit", "two.example/audit"]
+    pinned.write_text("hello\n")
+    with pytest.raises(ValueError, match=r"NAME\+ID\+KEY"):
+        keys.add_all(pinned)

@@ -88,6 +88,15 @@ async def test_that_it_was_taken_is_in_the_audit_before_its_first_byte(house: Ho
         assert await cursor.fetchall() == [("audit.exported", "audit_log")]
 
 
+async def test_an_earlier_tree_that_is_the_larger_one_is_said_to_be(house: House, tmp_path: Path) -> None:
+    written = await house.export()
+    await house.grow(40, 7)
+    (later := tmp_path / "later").write_bytes(await house.export())
+    size = audit_verifier.anchor_of(later, house.keys).size
+    with pytest.raises(NotVerified, match=rf"the earlier one has {size} leaves, and this one {ENTRIES}"):
+        check(written, house.keys, tmp_path, [audit_verifier.anchor_of(later, house.keys)])
+
+
 async def test_the_exports_of_two_days_show_that_the_first_is_a_prefix(house: House, tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.write_bytes(await house.export())

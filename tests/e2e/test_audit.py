@@ -202,8 +202,30 @@ def test_a_rotated_key_is_believed_by_those_who_trust_the_one_before(clinic: Cli
         wait_until(lambda: clinic.http.get("/v1/audit").status_code == 200)
         fill(clinic, 2)
         exported = export(clinic, tmp_path / "export")
-        for trusted in (old, vkey(file, DEPLOYMENT)):
-            assert hasp("audit", "verify", str(exported), "--key", trusted).returncode == 0
+        new = vkey(file, DEPLOYMENT)
+        for trusted in (old, new):
+            verified = hasp("audit", "verify", str(exported), "--key", trusted)
+            assert verified.returncode == 0
+            assert (f"a trusted key has signed for {new}\n" in verified.stdout) is (trusted == old)
+        printed = hasp("audit", "key", HASP_STATE_DIR=str(clinic.suite.state))
+        signed_by = re.search(r"^signed by ([0-9a-f]{64})$", verified.stdout, re.MULTILINE)
+        assert signed_by
+        assert signed_by[1] in printed.stderr
+        pinned = tmp_path / "trusted"
+        pinned.write_text(f"# of the operator\n{old}\n{printed.stdout}")
+        arguments = (
+            "audit",
+            "witness",
+            clinic.suite.base_url,
+            "--state",
+            str(tmp_path / "seen"),
+            "--trusted",
+            str(pinned),
+        )
+        assert hasp(*arguments, HASP_API_KEY=clinic.key).returncode == 0
+        nobody = hasp(*arguments, HASP_API_KEY="")
+        assert nobody.returncode == 2
+        assert "HASP_API_KEY must hold a key" in nobody.stderr
         stranger = ensure_key(tmp_path / "stranger.key")
         assert hasp("audit", "verify", str(exported), "--key", vkey(stranger, DEPLOYMENT)).returncode == 1
     finally:
