@@ -145,6 +145,9 @@ def test_a_reader_is_told_title_language_and_outline(pdf: bytes) -> None:
     assert read.metadata.title == f"Business Associate Agreement, version {VERSION}"
     assert read.metadata.creation_date == NOON
     assert read.root_object["/Lang"] == "en-US"
+    preferences: Any = read.root_object["/ViewerPreferences"]
+    assert preferences["/DisplayDocTitle"]
+    assert read.pdf_header == "%PDF-1.7"
     outline = [entry for entry in _flat(read.outline) if isinstance(entry, Destination)]
     headings = [block.text for block in parse(BODY) if isinstance(block, Heading)]
     assert [entry.title for entry in outline] == [*headings, "Signatures"]

@@ -221,6 +221,20 @@ async def test_the_document_of_a_signature_is_downloaded(edge: grpc.aio.Channel)
     assert (reason, metadata["http_status"]) == ("AGENT_NOT_PERMITTED", "403")
 
 
+async def test_an_expired_certificate_of_the_operator_is_503_and_the_same_call_may_come_again(
+    edge: grpc.aio.Channel, clock: FrozenClock
+) -> None:
+    baa, decade = BaaServiceStub(edge), timedelta(days=4000)
+    call = as_("alice", **{"idempotency-key": "sign-when-you-can"})
+    clock.advance(decade)
+    reason, metadata = await refusal(baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **call))
+    assert (reason, metadata["http_status"], metadata["retryable"]) == ("SERVICE_UNAVAILABLE", "503", "true")
+    assert printed(await baa.GetBaa(baa_pb.GetBaaRequest(), **as_("alice")))["data"]["status"] == "unsigned"
+    clock.advance(-decade)
+    signed = await baa.AcceptBaa(baa_pb.AcceptBaaRequest(**SIGNATURE), **call)
+    assert signed.data.status == "active"
+
+
 async def test_signing_twice_with_one_key_signs_once(edge: grpc.aio.Channel) -> None:
     baa = BaaServiceStub(edge)
     headers = {"idempotency-key": "sign-1"}

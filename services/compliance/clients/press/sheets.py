@@ -8,6 +8,7 @@ from typing import cast
 
 from fpdf import FPDF
 from fpdf.enums import MethodReturnValue, XPos, YPos
+from fpdf.prefs import ViewerPreferences
 
 from services.compliance.clients.press.fonts import FIXED, TEXT, Font, Fonts
 from services.compliance.clients.press.lines import Line
@@ -60,6 +61,8 @@ class Sheets:
         pdf.set_subject(f"Acceptance {document.acceptance_id}")
         pdf.set_creator("Hasp")
         pdf.set_lang(LANGUAGE)
+        pdf.viewer_preferences = ViewerPreferences(display_doc_title=True)
+        pdf.pdf_version = "1.7"  # what PAdES builds on
         pdf.set_creation_date(document.made_at)
         for (family, style), font in fonts.faces.items():
             pdf.add_font(family, style, self._file(f"{family}{style}", font))
