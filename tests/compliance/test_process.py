@@ -1,12 +1,13 @@
 import asyncio
 import base64
+import json
 import os
 import secrets
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc.aio
@@ -18,15 +19,19 @@ from hasp.compliance.v1 import baa_service_pb2 as baa_pb
 from hasp.compliance.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceStub
 from hasp.compliance.v1.baa_gate_service_pb2_grpc import BaaGateServiceStub
 from hasp.compliance.v1.baa_service_pb2_grpc import BaaServiceStub
+from standardwebhooks import Webhook
 
 from cli.audit_keys import ensure_key
 from cli.signing_certificates import ensure_signing_certificate
 from services.chassis.access import Principal
 from services.chassis.channels import connect
-from services.chassis.clock import SystemClock
+from services.chassis.clock import SystemClock, unix_ms
 from services.chassis.database import Database
+from services.chassis.sealing import FileKek, Sealer
 from services.chassis.tls import Tls
 from services.chassis.ulids import new_ulid
+from tests.compliance.deliveries import Outbox
+from tests.compliance.receivers import Authority, Received, receiving, status
 from tests.compliance.support import count, placed
 from tests.postgres import DatabaseUrls
 
@@ -79,6 +84,25 @@ async def channel(environment: Mapping[str, str], workload: str) -> AsyncIterato
         yield opened
 
 
+def an_event(principal: Principal) -> intake_pb.AuditEvent:
+    clock = SystemClock()
+    return intake_pb.AuditEvent(
+        id=new_ulid(clock),
+        org_id=principal.org_id,
+        action="budget.updated",
+        entity_type="budget",
+        entity_id=principal.org_id,
+        actor_type="system",
+        actor_id="billing",
+        occurred_at_ms=unix_ms(clock.now()),
+    )
+
+
+async def slowly(received: Received, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.02)
+    await status(200)(received, writer)
+
+
 async def test_it_serves_while_others_are_down_and_admits_nobody(environment: dict[str, str], alice: Principal) -> None:
     authority = {
         "HASP_TSA_URL": "http://127.0.0.1:1/",
@@ -106,19 +130,7 @@ async def test_what_was_acknowledged_before_a_kill_is_an_entry_after_it(
             killing = asyncio.get_running_loop().call_later(0.5, process.kill)
             try:
                 while True:
-                    events = [
-                        intake_pb.AuditEvent(
-                            id=new_ulid(SystemClock()),
-                            org_id=alice.org_id,
-                            action="budget.updated",
-                            entity_type="budget",
-                            entity_id=alice.org_id,
-                            actor_type="system",
-                            actor_id="billing",
-                            occurred_at_ms=1_778_500_800_000,
-                        )
-                        for _ in range(20)
-                    ]
+                    events = [an_event(alice) for _ in range(20)]
                     await intake.AppendEvents(intake_pb.AppendEventsRequest(events=events), timeout=5)
                     told |= {event.id for event in events}
             except grpc.aio.AioRpcError:
@@ -130,6 +142,47 @@ async def test_what_was_acknowledged_before_a_kill_is_an_entry_after_it(
     assert told <= {entry_id for entry_id, _ in rows}
     assert [seq for _, seq in rows] == list(range(len(rows)))
     assert await count(db, "SELECT size FROM audit_trees") == len(rows)
+
+
+async def test_each_webhook_arrives_in_order_though_replicas_are_killed(
+    environment: dict[str, str], db: Database, alice: Principal, authority: Authority
+) -> None:
+    """From what a sibling tells to ten receivers, a thousand deliveries. One that was on its way arrives again, under its id."""
+    outbox = Outbox(db, SystemClock(), Sealer(db, FileKek(Path(environment["HASP_KEK_FILE"]))))
+    environment |= {
+        "HASP_WEBHOOK_ALLOWED_NETWORKS": "10.9.8.0/24,127.0.0.0/8",
+        "HASP_WEBHOOK_CA_FILE": str(authority.file),
+    }
+    listens = [environment["HASP_COMPLIANCE_LISTEN"], f"127.0.0.1:{free_port()}"]
+    async with receiving(authority.context("127.0.0.1"), slowly) as receiver, AsyncExitStack() as stack:
+        endpoints = [await outbox.endpoint(alice.org_id, f"{receiver.url}/{number}") for number in range(10)]
+        await outbox.rows("INSERT INTO webhook_positions (org_id, seq) VALUES (%s, 0)", alice.org_id)
+        start = stack.enter_async_context
+        replicas = [await start(running(environment | {"HASP_COMPLIANCE_LISTEN": listen})) for listen in listens]
+        async with channel(environment, "billing") as billing:
+            told = [an_event(alice) for _ in range(100)]
+            await AuditIntakeServiceStub(billing).AppendEvents(intake_pb.AppendEventsRequest(events=told), timeout=5)
+        for kill, many in enumerate((100, 300, 600)):
+            await receiver.got(many, 20)
+            replicas[kill].kill()
+            again = environment | {"HASP_COMPLIANCE_LISTEN": listens[kill % 2]}
+            replicas.append(await start(running(again)))
+        async with asyncio.timeout(30):
+            while await count(db, "SELECT count(*) FROM webhook_deliveries WHERE status = 'delivered'") < 1000:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        rows = await outbox.rows(
+            "SELECT endpoint_id, array_agg(id ORDER BY arrival) FROM webhook_deliveries GROUP BY endpoint_id"
+        )
+    expected: dict[str, list[str]] = dict(rows)
+    for number, endpoint in enumerate(endpoints):
+        arrived = [received for received in receiver.received if received.target == f"/{number}"]
+        events = {received.id: json.loads(received.body) for received in arrived}
+        assert list(events) == expected[endpoint.id]  # as each came first
+        assert {event["id"] for event in events.values()} == {event.id for event in told}
+        assert [event["data"]["seq"] for event in events.values()] == list(range(100))
+        for received in arrived:
+            assert json.loads(received.body) == events[received.id]
+            assert Webhook(endpoint.secret).verify(received.body, received.header)
 
 
 async def test_missing_settings_are_named_all_at_once(environment: dict[str, str]) -> None:

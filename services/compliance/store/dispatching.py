@@ -214,6 +214,7 @@ WHERE lane.org_id = %(org_id)s AND lane.endpoint_id = %(endpoint_id)s AND lane.e
   AND delivery.id = %(id)s AND delivery.due_at <= %(now)s
 """
 
+# What nothing reads is run last: joined, the endpoint is written before the delivery, in the order in which a deletion locks them.
 _RECORD: LiteralString = """
 WITH lane AS (
     SELECT org_id, endpoint_id FROM webhook_lanes
@@ -223,11 +224,13 @@ standing AS (
     UPDATE webhook_endpoints AS endpoint SET failing_since = %(failed_at)s FROM lane
     WHERE endpoint.org_id = lane.org_id AND endpoint.id = lane.endpoint_id
       AND (endpoint.failing_since IS NULL) = (%(failed_at)s::timestamptz IS NOT NULL)
+    RETURNING endpoint.id
 )
 UPDATE webhook_deliveries AS delivery
 SET status = %(status)s, attempts = %(attempts)s, last_status = %(last_status)s, first_attempt_at = %(first_attempt_at)s,
     due_at = coalesce(%(due_at)s::timestamptz, 'infinity'), delivered_at = %(delivered_at)s, ended_at = %(ended_at)s
-FROM lane WHERE delivery.org_id = lane.org_id AND delivery.endpoint_id = lane.endpoint_id AND delivery.id = %(id)s
+FROM lane LEFT JOIN standing ON true
+WHERE delivery.org_id = lane.org_id AND delivery.endpoint_id = lane.endpoint_id AND delivery.id = %(id)s
 """
 
 _RECORD_ALONE: LiteralString = """
