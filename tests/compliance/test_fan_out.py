@@ -126,7 +126,7 @@ async def test_an_endpoint_hears_of_its_own_registration_and_of_nothing_before(
     alice: Principal,
 ) -> None:
     await happen(db, intake, alice.org_id, 5)
-    clock.advance(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1, microseconds=700))  # entries know milliseconds
     # Taken in before the registration, sequenced after it.
     await intake.append([event(alice.org_id)])
     endpoint_id = (await webhooks.create(alice, EVERYTHING)).endpoint.id
@@ -282,6 +282,20 @@ async def test_a_worker_that_is_cancelled_in_its_transaction_has_done_nothing(
     while await FanOut(db, clock, sealer).look():
         pass
     await assert_told_everything(db, sealer, alice.org_id, endpoint_id)
+
+
+async def test_whoever_comes_second_finds_the_position_moved(
+    webhooks: Webhooks, fan_out: FanOut, db: Database, intake: AuditIntake, alice: Principal
+) -> None:
+    await webhooks.create(alice, EVERYTHING)
+    await happen(db, intake, alice.org_id, 1)
+    async with db.transaction(alice.org_id) as tx:
+        stretch = await store.next_stretch(tx, alice.org_id, 10)
+    assert stretch is not None
+    await fan_out.look()
+    async with db.transaction(alice.org_id) as tx:
+        assert not await store.take(tx, alice.org_id, stretch.first)
+        assert await store.take(tx, alice.org_id, stretch.end)
 
 
 async def start_worker(urls: DatabaseUrls, kek: Path) -> asyncio.subprocess.Process:
