@@ -193,6 +193,19 @@ async def test_nothing_is_replayed_to_a_disabled_endpoint_and_a_test_is_sent(
     assert (await webhooks.test(alice, endpoint_id)).status is Status.PENDING
 
 
+@pytest.mark.parametrize("asked", ["test", "replay"])
+async def test_whoever_asks_for_a_delivery_wakes_an_endpoint_that_rests(
+    webhooks: Webhooks, db: Database, clock: FrozenClock, alice: Principal, asked: str
+) -> None:
+    asleep = "UPDATE webhook_lanes SET due_at = 'infinity', rests_until = now() + interval '5 minutes', silent = 9 RETURNING 1"
+    endpoint_id = (await webhooks.create(alice, WANTED)).endpoint.id
+    await rows(db, asleep)
+    await (webhooks.test(alice, endpoint_id) if asked == "test" else webhooks.replay(alice, endpoint_id, Again()))
+    assert await rows(db, "SELECT due_at, rests_until = '-infinity', silent FROM webhook_lanes") == [
+        (clock.now(), True, 0)
+    ]
+
+
 async def test_a_deleted_endpoint_takes_everything_with_it(webhooks: Webhooks, db: Database, alice: Principal) -> None:
     kept = (await webhooks.create(alice, WANTED)).endpoint.id
     endpoint_id = (await webhooks.create(alice, WANTED)).endpoint.id

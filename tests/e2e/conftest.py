@@ -1,10 +1,13 @@
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 
 from cli.suite import Suite
+from tests.compliance.receivers import Authority, Receiver, receiving
 from tests.e2e.clinic import Clinic
 from tests.e2e.people import Patient, new_patient
 from tests.e2e.upstream import Upstream
@@ -24,9 +27,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """Every process of the house, the edge included, with the simulated provider behind it."""
-    suite = Suite(state=tmp_path_factory.mktemp("suite"), environment={"HASP_UPSTREAM_TIMEOUT": str(PATIENCE)})
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Certifies receivers of webhooks."""
+    return Authority(tmp_path_factory.mktemp("receivers"))
+
+
+@pytest.fixture(scope="package")
+def suite(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Suite]:
+    """Every process of the house, the edge included, with the simulated provider behind it. Webhooks may be sent to this machine."""
+    environment = {
+        "HASP_UPSTREAM_TIMEOUT": str(PATIENCE),
+        "HASP_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "HASP_WEBHOOK_CA_FILE": str(authority.file),
+    }
+    suite = Suite(state=tmp_path_factory.mktemp("suite"), environment=environment)
     suite.start()
     yield suite
     errors = lua_errors(suite)
@@ -75,6 +89,20 @@ def upstream(suite: Suite) -> Iterator[Upstream]:
     upstream = Upstream(suite.simulator_url)
     yield upstream
     upstream.close()
+
+
+@pytest.fixture
+def receiver(authority: Authority) -> Iterator[Receiver]:
+    """Takes webhooks on this machine, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    serving = receiving(authority.context("127.0.0.1"))
+    yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ NAMING = [
     for route in read_contract(DESCRIPTORS).routes
     if _PARAMETER.search(route.template) and not route.template.startswith(OF_NOBODY)
 ]
-NOT_BUILT = 501
 AGENTS_ONLY = "InvocationService"
 # What passes the contract's limits, so that the answer is about the thing and not about the body.
 BODIES: Mapping[str, dict[str, object]] = {
@@ -70,9 +69,6 @@ def stranger(suite: Suite) -> Iterator[Clinic]:
 def test_it_is_unknown_to_everybody_else(stranger: Clinic, things: Mapping[str, str], route: Route):
     token = agents.equip(stranger).token if AGENTS_ONLY in route.rpc else stranger.key
     answer = ask(stranger, route, things, token)
-    if answer.status_code == NOT_BUILT:
-        check(answer, NOT_BUILT, "NOT_IMPLEMENTED")
-        return
     theirs = check(answer, 404, "RESOURCE_NOT_FOUND")
     # And it is the same answer as for what nobody has.
     nobodys = check(ask(stranger, route, {}, token), 404, "RESOURCE_NOT_FOUND")

@@ -126,6 +126,13 @@ async def requeue(
     return (await tx.execute(change.values(again))).rowcount
 
 
+async def wake(tx: Tx, org_id: OrgId, endpoint_id: str) -> None:
+    """An endpoint that is left alone because it does not answer is tried at once: a person asks for it."""
+    where = (_lane.org_id == org_id, _lane.endpoint_id == endpoint_id)
+    rested = {"rests_until": sqlalchemy.literal_column("'-infinity'::timestamptz"), "silent": 0}
+    await tx.execute(update(webhook_lanes).where(*where).values(rested))
+
+
 async def count_waiting(tx: Tx, org_id: OrgId, endpoint_id: str) -> int:
     waits = _delivery.due_at < sqlalchemy.literal_column("'infinity'::timestamptz")
     where = (_delivery.org_id == org_id, _delivery.endpoint_id == endpoint_id, waits)

@@ -135,6 +135,7 @@ class Webhooks:
         async with self._db.transaction(org_id) as tx:
             await self._lock(tx, org_id, endpoint_id, shared=True)
             await deliveries.add(tx, org_id, told, addressed, now)
+            await deliveries.wake(tx, org_id, endpoint_id)
         return Delivery(
             id=addressed[0].id,
             endpoint_id=endpoint_id,
@@ -176,6 +177,7 @@ class Webhooks:
                 until=again.until,
                 now=self._clock.now(),
             )
+            await deliveries.wake(tx, org_id, endpoint_id)
             await self._record(tx, org_id, "webhook.replayed", endpoint_id, {"count": count})
         return count
 
