@@ -534,7 +534,7 @@ class _Reading:
             last = max(signed.size, tree.size) - 1
             where = f"the checkpoint of {signed.size} leaves stands behind entry {tree.size - 1}"
             raise NotVerified(
-                f"{where}: among the entries {self._sound} to {last} one is missing or out of place", self._sound
+                f"{where}: among the entries {self._sound} to {last} one is missing or out of place", self._sound, last
             )
         if signed.root != tree.root:
             self._refuse_changed(tree.size)

@@ -88,6 +88,21 @@ async def test_that_it_was_taken_is_in_the_audit_before_its_first_byte(house: Ho
         assert await cursor.fetchall() == [("audit.exported", "audit_log")]
 
 
+@pytest.mark.parametrize("removed", range(ENTRIES - 7, ENTRIES))
+async def test_whichever_entry_is_removed_is_among_those_that_are_named(
+    house: House, tmp_path: Path, removed: int
+) -> None:
+    lines = (await house.export()).splitlines(keepends=True)
+    entries = [number for number, line in enumerate(lines) if line.startswith(b'{"action"')]
+    del lines[entries[removed]]
+    with pytest.raises(NotVerified) as found:
+        check(b"".join(lines), house.keys, tmp_path)
+    first, last = found.value.seq, found.value.last
+    assert first is not None
+    assert last is not None
+    assert first <= removed <= last
+
+
 async def test_an_earlier_tree_that_is_the_larger_one_is_said_to_be(house: House, tmp_path: Path) -> None:
     written = await house.export()
     await house.grow(40, 7)
