@@ -202,6 +202,23 @@ async def resting(outbox: Outbox, rests_until: object, many: int) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_one_that_somebody_asks_for_while_it_does_not_answer_does_not_rest(
+    alice: Principal, outbox: Outbox, receiver: Receiver, dispatching: Dispatching
+) -> None:
+    async def ask(received: Received, writer: asyncio.StreamWriter) -> None:
+        await outbox.rows("UPDATE webhook_lanes SET silent = 0, rests_until = '-infinity'")
+        receiver.answer = status(200)
+        await hang(received, writer)
+
+    receiver.answer = ask
+    endpoint = await outbox.endpoint(alice.org_id, receiver.url)
+    await outbox.rows("UPDATE webhook_lanes SET silent = 9")
+    told = await outbox.tell(endpoint, 2)
+    async with dispatching(timeout=0.2):
+        await until(outbox, told[1], "delivered")
+    assert receiver.ids == told
+
+
 async def test_lanes_take_turns(
     alice: Principal, outbox: Outbox, receiver: Receiver, authority: Authority, dispatching: Dispatching
 ) -> None:

@@ -203,7 +203,6 @@ async def endless(_: Received, writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        endless,
         says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2_000_000),
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"),
         says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
@@ -226,10 +225,16 @@ async def test_a_switch_of_protocols_is_a_failure(authority: Authority) -> None:
             assert not (await send(receiver.url)).taken
 
 
-async def test_a_large_page_within_the_limit_is_read(authority: Authority) -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"x" * 65536
-    async with a_receiver(authority, says(page)) as receiver, client(authority) as send:
+def page(size: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size
+
+
+@pytest.mark.parametrize("answer", [endless, says(page(65_536)), says(page(10_000_000))])
+async def test_of_a_whole_page_the_status_counts_and_little_is_read(authority: Authority, answer: object) -> None:
+    async with a_receiver(authority, answer) as receiver, client(authority) as send:
         assert await send(receiver.url) == Answer(200)
+        assert await send(receiver.url) == Answer(200)
+    assert receiver.connections == 2
 
 
 async def say_ok_and_cut(_: Received, writer: asyncio.StreamWriter) -> None:
@@ -237,7 +242,7 @@ async def say_ok_and_cut(_: Received, writer: asyncio.StreamWriter) -> None:
     asyncio.get_running_loop().call_later(0.02, writer.transport.abort)
 
 
-@pytest.mark.parametrize("answer", [say_ok_and_cut, status(200, "Connection: close")])
+@pytest.mark.parametrize("answer", [says(OK), say_ok_and_cut, status(200, "Connection: close")])
 async def test_a_connection_that_was_closed_meanwhile_is_replaced(authority: Authority, answer: object) -> None:
     async with a_receiver(authority, answer) as receiver, client(authority) as send:
         for _ in range(3):

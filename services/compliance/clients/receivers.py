@@ -1,7 +1,7 @@
 """Sending a webhook to whoever an organization named, which may be anyone: a hostile server, or a name that leads inside."""
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +22,10 @@ _TO_CONNECT = 4.0
 _CONNECTIONS = 64
 # Shorter than what usual servers keep an idle connection for (5 s), so that they do not close it under our request.
 _IDLE = 4.0
+
+# What httpcore calls its own steps.
+_DIALLED = "connection.connect_tcp.started"
+_ANSWERED = "http11.receive_response_headers.complete"
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -69,12 +73,28 @@ class Receivers:
             target=destination.target.encode(),
         )
         told = [("Host", destination.authority), ("Content-Length", str(len(body))), *headers]
-        async with self._pool.stream("POST", url, headers=told, content=body) as answer:
+        while True:
+            seen: set[str] = set()
+            try:
+                return await self._try(url, told, body, seen)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                # The other side may have closed an idle connection just now, which says nothing about what was sent on it.
+                if seen & {_DIALLED, _ANSWERED}:
+                    raise
+
+    async def _try(self, url: httpcore.URL, headers: list[tuple[str, str]], body: bytes, seen: set[str]) -> int:
+        """What httpcore did on the way is added to `seen`."""
+
+        async def trace(event: str, _: Mapping[str, object]) -> None:
+            seen.add(event)
+
+        stream = self._pool.stream("POST", url, headers=headers, content=body, extensions={"trace": trace})
+        async with stream as answer:
             size = 0
             async for part in answer.aiter_stream():
                 size += len(part)
                 if size > _MOST_OF_AN_ANSWER:
-                    raise httpcore.RemoteProtocolError
+                    break  # the status counts; what is not read ends the connection
             return answer.status
 
     async def close(self) -> None:

@@ -130,11 +130,11 @@ async def bury(tx: Tx, lane: Lane, now: datetime) -> int:
 async def release(
     connection: psycopg.AsyncConnection, lane: Lane, *, now: datetime, silent: int, rests_until: datetime | None
 ) -> None:
-    """Let go. What is due is due from `now`: lanes take turns."""
+    """Let go. What is due is due from `now`: lanes take turns. One that was woken since its claim does not rest."""
     # Locked first: then every delivery whose writer has told the lane is seen by the second statement, and the others tell it afterwards.
     async with connection.transaction():
         await connection.execute(_LOCK, _of(lane))
-        await connection.execute(_RELEASE, _of(lane, now=now, silent=silent, rests_until=rests_until))
+        await connection.execute(_RELEASE, _of(lane, now=now, was=lane.silent, silent=silent, rests_until=rests_until))
 
 
 def _written(outcome: Outcome) -> Mapping[str, object]:
@@ -261,7 +261,8 @@ WHERE lane.org_id = %(org_id)s AND lane.endpoint_id = %(endpoint_id)s AND lane.e
 _RELEASE: LiteralString = """
 UPDATE webhook_lanes AS lane
 SET due_at = greatest(waiting.due_at, %(now)s), leased_until = '-infinity',
-    silent = %(silent)s, rests_until = coalesce(%(rests_until)s::timestamptz, '-infinity')
+    silent = CASE WHEN lane.silent = %(was)s THEN %(silent)s ELSE 0 END,
+    rests_until = CASE WHEN lane.silent = %(was)s THEN coalesce(%(rests_until)s::timestamptz, '-infinity') ELSE '-infinity' END
 FROM (
     SELECT coalesce(min(due_at), 'infinity') AS due_at FROM webhook_deliveries
     WHERE org_id = %(org_id)s AND endpoint_id = %(endpoint_id)s AND due_at < 'infinity'
