@@ -19,6 +19,8 @@ def _others(monkeypatch: pytest.MonkeyPatch) -> None:
         "TLS_DIR",
         "KEK_FILE",
         "AUDIT_KEY_FILE",
+        "BAA_KEY_FILE",
+        "BAA_CERTIFICATE_FILE",
     ):
         monkeypatch.setenv(f"HASP_{name}", "x")
 
