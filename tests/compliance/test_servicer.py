@@ -26,20 +26,16 @@ from services.chassis.boundary import Boundary
 from services.chassis.channels import connect
 from services.chassis.contract import methods_of
 from services.chassis.database import Database
-from services.chassis.idempotency import Idempotency
 from services.chassis.sealing import Sealer
 from services.chassis.server import Server
 from services.chassis.tls import Tls
 from services.chassis.ulids import new_ulid
-from services.chassis.watch import ChangeLog
 from services.compliance import servicer
-from services.compliance.usecases.agreements import Agreements, Gates
-from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
-from services.compliance.usecases.documents import Documents
-from services.compliance.usecases.exporting import Exports
-from services.compliance.usecases.proofs import Proofs
-from services.compliance.usecases.publishing import Publishing
-from services.compliance.usecases.webhooks import Webhooks
+from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.clients.press.press import Press
+from services.compliance.clients.receivers import Receivers, trust
+from services.compliance.domain.destinations import Policy
+from services.compliance.usecases.compliance import Compliance, Ground
 from tests.compliance.calls import as_, printed, refusal
 from tests.compliance.support import SIGNERS, VERSION, placed, sequencing
 from tests.fakes import FrozenClock, Tokens, principal_of_new_org
@@ -57,14 +53,8 @@ SIGNATURE = {
 async def port(
     db: Database,
     clock: FrozenClock,
-    agreements: Agreements,
-    documents: Documents,
-    gates: Gates,
-    intake: AuditIntake,
-    log: AuditLog,
-    webhooks: Webhooks,
-    publishing: Publishing,
     sealer: Sealer,
+    press: Press,
     alice: Principal,
     mallory: Principal,
     tls_dir: Path,
@@ -72,27 +62,32 @@ async def port(
     reader = principal_of_new_org(clock, scopes=frozenset({"control:read"}))
     agent = replace(alice, kind="agent", scopes=frozenset({"ai:chat"}), agent_id="agent")
     tokens = Tokens({"alice": alice, "mallory": mallory, "reader": reader, "agent": agent})
-    answers = Idempotency(db, clock, sealer)
-    boundary = Boundary(methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=answers)
-    server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
-    changes = ChangeLog(db, clock)
-    exports = Exports(db, clock, IntakeTrail(clock), SIGNERS, [])
-    servicer.register(
-        server,
-        agreements=agreements,
-        documents=documents,
-        gates=gates,
-        intake=intake,
-        log=log,
-        proofs=Proofs(db),
-        exports=exports,
-        webhooks=webhooks,
-        publishing=publishing,
-        changes=changes,
+    destinations = Destinations(Policy(), SystemResolver())
+    receivers = Receivers(destinations, trust(None))
+    compliance = Compliance(
+        Ground(
+            db=db,
+            clock=clock,
+            sealer=sealer,
+            signers=SIGNERS,
+            endorsements=[],
+            authority=None,
+            press=press,
+            destinations=destinations,
+            send=receivers.send,
+            deployment="hasp.example",
+            baa_signatory="Otto Operator",
+        )
     )
+    boundary = Boundary(
+        methods=methods_of(servicer.SERVICES), authenticator=tokens, clock=clock, answers=compliance.idempotency
+    )
+    server = Server(listen="127.0.0.1:0", tls=Tls.from_dir(tls_dir, "compliance"), boundary=boundary, drain=1)
+    servicer.register(server, compliance)
     await server.start()
     yield server.port
     await server.stop()
+    await receivers.close()
 
 
 @pytest.fixture

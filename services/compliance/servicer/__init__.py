@@ -18,17 +18,11 @@ from hasp.watch.v1 import watch_service_pb2
 from hasp.watch.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
 from services.chassis.server import Server
-from services.chassis.watch import ChangeLog, WatchServicer
+from services.chassis.watch import WatchServicer
 from services.compliance.servicer.agreements import BaaGateServicer, BaaServicer
 from services.compliance.servicer.audit import AuditIntakeServicer, AuditServicer
 from services.compliance.servicer.webhooks import EventPublisherServicer, WebhookServicer
-from services.compliance.usecases.agreements import Agreements, Gates
-from services.compliance.usecases.audit_log import AuditIntake, AuditLog
-from services.compliance.usecases.documents import Documents
-from services.compliance.usecases.exporting import Exports
-from services.compliance.usecases.proofs import Proofs
-from services.compliance.usecases.publishing import Publishing
-from services.compliance.usecases.webhooks import Webhooks
+from services.compliance.usecases.compliance import Compliance
 
 SERVICES = tuple(
     service
@@ -46,24 +40,12 @@ SERVICES = tuple(
 """What this process serves: the boundary admits the methods of these and no other."""
 
 
-def register(
-    server: Server,
-    *,
-    agreements: Agreements,
-    documents: Documents,
-    gates: Gates,
-    intake: AuditIntake,
-    log: AuditLog,
-    proofs: Proofs,
-    exports: Exports,
-    webhooks: Webhooks,
-    publishing: Publishing,
-    changes: ChangeLog,
-) -> None:
-    server.add(add_BaaServiceServicer_to_server, BaaServicer(agreements, documents))
-    server.add(add_BaaGateServiceServicer_to_server, BaaGateServicer(gates))
-    server.add(add_AuditServiceServicer_to_server, AuditServicer(log, proofs, exports))
-    server.add(add_AuditIntakeServiceServicer_to_server, AuditIntakeServicer(intake))
-    server.add(add_WatchServiceServicer_to_server, WatchServicer(changes))
-    server.add(add_WebhookServiceServicer_to_server, WebhookServicer(webhooks))
-    server.add(add_EventPublisherServiceServicer_to_server, EventPublisherServicer(publishing))
+def register(server: Server, compliance: Compliance) -> None:
+    c = compliance
+    server.add(add_BaaServiceServicer_to_server, BaaServicer(c.agreements, c.documents))
+    server.add(add_BaaGateServiceServicer_to_server, BaaGateServicer(c.gates))
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(c.log, c.proofs, c.exports))
+    server.add(add_AuditIntakeServiceServicer_to_server, AuditIntakeServicer(c.intake))
+    server.add(add_WatchServiceServicer_to_server, WatchServicer(c.changes))
+    server.add(add_WebhookServiceServicer_to_server, WebhookServicer(c.webhooks))
+    server.add(add_EventPublisherServiceServicer_to_server, EventPublisherServicer(c.publishing))
