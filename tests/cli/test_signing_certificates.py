@@ -79,7 +79,7 @@ def test_an_rsa_key_with_a_certificate_of_its_own_is_taken(tmp_path: Path):
     assert common_name(identity.certificate.subject) == "Agreements, Example Inc."
 
 
-def test_what_does_not_fit_is_refused_at_the_start(tmp_path: Path):
+def test_what_does_not_fit_is_refused_at_the_start(tmp_path: Path, tls_dir: Path):
     key = tmp_path / "baa.key"
     file = ensure_signing_certificate(key)
     other, others = rsa_identity(tmp_path)
@@ -91,5 +91,7 @@ def test_what_does_not_fit_is_refused_at_the_start(tmp_path: Path):
         load_signing_identity(key, file)
     with pytest.raises(ValueError, match="2048 bits"):
         load_signing_identity(*rsa_identity(tmp_path, bits=1024))
+    with pytest.raises(ValueError, match="as one for TLS is"):
+        load_signing_identity(tls_dir / "compliance.key", tls_dir / "compliance.pem")
     with pytest.raises(ValueError, match="key usage"):
         load_signing_identity(*rsa_identity(tmp_path, usage=False))

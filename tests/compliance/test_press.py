@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 from asn1crypto import pem
 from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import async_validate_pdf_signature
@@ -397,8 +401,51 @@ async def test_a_text_of_any_length_is_set(press: Press) -> None:
     assert all(f"{n}.1" in text and f"item{n}" in text for n in range(1, 400))
 
 
-@pytest.mark.parametrize("path", sorted(TEXTS.glob("*.md")), ids=lambda path: path.stem)
-def test_every_template_can_be_set(path: Path) -> None:
-    blocks = parse(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "body",
+    [path.read_text(encoding="utf-8") for path in sorted(TEXTS.glob("*.md"))],
+    ids=lambda body: body.split("\n")[2],
+)
+async def test_every_template_can_be_set(press: Press, body: str) -> None:
+    blocks = parse(body)
     assert isinstance(blocks[0], Heading)
     assert any(isinstance(block, Paragraph) and block.label for block in blocks)
+    assert len(pages(await made(press, body))) > 2
+
+
+async def test_a_text_in_letters_that_cannot_be_set_is_refused(press: Press) -> None:
+    with pytest.raises(ValueError, match="typeface"):
+        await made(press, "# Vertrag\n\n1.1 契約\n")
+
+
+def operators_own(key: rsa.RSAPrivateKey) -> SigningIdentity:
+    """An RSA key, with an authority between its certificate and the root."""
+    keys: list[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = [
+        key,
+        ec.generate_private_key(ec.SECP384R1()),
+        rsa.generate_private_key(65537, 2048),
+    ]
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in ("Agreements", "Issuing CA", "Root")
+    ]
+    chain = []
+    for place, (own, name) in enumerate(zip(keys, names, strict=True)):
+        above = min(place + 1, 2)
+        usage = [place == 0, place == 0, False, False, False, place > 0, place > 0, False, False]
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(names[above]).public_key(own.public_key())
+        builder = builder.serial_number(place + 1).not_valid_before(NOON - HOUR).not_valid_after(NOON + HOUR * 24)
+        builder = builder.add_extension(x509.BasicConstraints(ca=place > 0, path_length=None), critical=True)
+        chain.append(builder.add_extension(x509.KeyUsage(*usage), critical=True).sign(keys[above], SHA256()))
+    return SigningIdentity(key, chain)
+
+
+async def test_an_operators_own_rsa_key_and_its_chain_sign() -> None:
+    own = operators_own(rsa.generate_private_key(65537, 3072))
+    pdf = await made(Press(own))
+    root = asn1_x509.Certificate.load(own.chain[-1].public_bytes(Encoding.DER))
+    status = await validated(pdf, root)
+    assert status.bottom_line
+    assert status.pkcs7_signature_mechanism == "sha384_rsa"
+    [signature] = PdfFileReader(io.BytesIO(pdf)).embedded_signatures
+    assert [each.subject.native["common_name"] for each in signature.other_embedded_certs] == ["Issuing CA"]
+    assert "Issuing CA" in pages(pdf)[-1]

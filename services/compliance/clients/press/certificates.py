@@ -14,9 +14,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LEAST_RSA_BITS = 2048
+# Where a certificate names purposes, readers of PDF want one of these: RFC 9336, Microsoft's and Adobe's own, mail, any.
+_PURPOSES = {
+    "1.3.6.1.5.5.7.3.36",
+    "1.3.6.1.4.1.311.10.3.12",
+    "1.2.840.113583.1.1.5",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ def load_signing_identity(key_file: Path, certificate_file: Path) -> SigningIden
             raise ValueError(f"{certificate_file}: each certificate is issued by the next") from None
     if not _signs_documents(chain[0]):
         raise ValueError(f"{certificate_file}: the certificate's key usage does not allow to sign documents")
+    if not _is_for_documents(chain[0]):
+        raise ValueError(f"{certificate_file}: the certificate is for other purposes than documents, as one for TLS is")
     return SigningIdentity(key, chain)
 
 
@@ -81,3 +91,11 @@ def _signs_documents(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return True
     return usage.content_commitment or usage.digital_signature
+
+
+def _is_for_documents(certificate: x509.Certificate) -> bool:
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return any(purpose.dotted_string in _PURPOSES for purpose in purposes)

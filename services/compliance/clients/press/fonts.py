@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from functools import cached_property
 from io import BytesIO
 
@@ -28,7 +28,7 @@ class Font:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.characters: Set[int] = frozenset(TTFont(BytesIO(content), lazy=True).getBestCmap() or ())
+        self.characters: frozenset[int] = frozenset(TTFont(BytesIO(content), lazy=True).getBestCmap() or ())
 
 
 class Fonts:
@@ -45,11 +45,15 @@ class Fonts:
         """By family."""
         return {name: Font(pymupdf_fonts.myfont(name)) for name in _NAMES}
 
+    def is_latin(self, text: str) -> bool:
+        """Whether the typeface of the text has every character."""
+        return self.faces[TEXT, ""].characters.issuperset(map(ord, text))
+
     def family(self, text: str) -> str | None:
         """The family whose font has every character, None where it takes several. TEXT needs no shaping."""
-        characters = set(map(ord, text))
-        if characters <= self.faces[TEXT, ""].characters:
+        if self.is_latin(text):
             return TEXT
+        characters = set(map(ord, text))
         return next((name for name, font in self.names.items() if characters <= font.characters), None)
 
     def legible(self, text: str) -> str:

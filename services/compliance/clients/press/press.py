@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import cached_property
 
 import structlog
@@ -17,6 +18,8 @@ from services.compliance.clients.time_stamping import NotStamped, TimeStampingAu
 from services.compliance.domain.documents import Document, Part, Row, moment
 
 log = structlog.get_logger()
+
+_WARNED_BEFORE = timedelta(days=30)
 
 
 class Press:
@@ -32,6 +35,8 @@ class Press:
         if not self._identity.is_valid_at(document.made_at):
             log.error("no document is signed: the operator's signing certificate is not valid now")
             raise ServiceUnavailable("Documents cannot be signed now: the operator's signing certificate is not valid.")
+        if not self._identity.is_valid_at(document.made_at + _WARNED_BEFORE):
+            log.warning("the operator's signing certificate ends soon")
         prepared = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare, document)
         try:
             return await sign(prepared)

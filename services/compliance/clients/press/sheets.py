@@ -8,6 +8,7 @@ from typing import cast
 
 from fpdf import FPDF
 from fpdf.enums import MethodReturnValue, XPos, YPos
+from fpdf.fonts import TTFFont
 from fpdf.prefs import ViewerPreferences
 
 from services.compliance.clients.press.fonts import FIXED, TEXT, Font, Fonts
@@ -99,7 +100,9 @@ class Sheets:
         self.y += type_.leading
 
     def write(self, x: float, y: float, text: str, face: Face = Face.ROMAN, type_: Type = BODY) -> None:
-        """Write on a line whose top is at `y`: text of ours, in Latin letters."""
+        """Write on a line whose top is at `y`: text of ours, in Latin letters. Raises ValueError for others, which would be empty boxes."""
+        if not self._fonts.is_latin(text):
+            raise ValueError("the typeface of the text does not have all of its characters")
         self._pdf.set_font(TEXT, _STYLES[face], type_.size)
         self._pdf.set_text_color(*type_.colour)
         self._pdf.text(x, y + type_.baseline, text)
@@ -163,6 +166,12 @@ class Sheets:
             self.write(RIGHT - self.width(number, type_=SMALL), _FOOT, number, type_=SMALL)
             self.write(LEFT, _FOOT + SMALL.leading, document.reference, type_=SMALL)
         return bytes(self._pdf.output())
+
+    def close(self) -> None:
+        """Close the fonts' files, also where nothing was finished."""
+        for font in self._pdf.fonts.values():
+            if isinstance(font, TTFFont):
+                font.close()
 
     def _use(self, family: str | None, *, fixed_width: bool) -> None:
         """The font for a text that `family` covers; several fonts where none does alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,8 +43,11 @@ class Typeset:
 
 def typeset(document: Document, seal: Part, fonts: Fonts) -> Typeset:
     """`seal` is what the visible digital signature says."""
-    with TemporaryDirectory(prefix="hasp-press-") as folder:
-        return _typeset(Sheets(document, fonts, Path(folder)), document, seal)
+    with (
+        TemporaryDirectory(prefix="hasp-press-") as folder,
+        closing(Sheets(document, fonts, Path(folder))) as sheets,
+    ):
+        return _typeset(sheets, document, seal)
 
 
 def _typeset(sheets: Sheets, document: Document, seal: Part) -> Typeset:
