@@ -12,17 +12,9 @@ from tests.compliance.time_stamping import identity
 
 @pytest.fixture
 def _others(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "COMPLIANCE_LISTEN",
-        "COMPLIANCE_DATABASE_URL",
-        "IDENTITY_ADDRESS",
-        "TLS_DIR",
-        "KEK_FILE",
-        "AUDIT_KEY_FILE",
-        "BAA_KEY_FILE",
-        "BAA_CERTIFICATE_FILE",
-    ):
-        monkeypatch.setenv(f"HASP_{name}", "x")
+    for field in Settings.model_fields.values():
+        if field.is_required():
+            monkeypatch.setenv(str(field.validation_alias), "x")
 
 
 def told(monkeypatch: pytest.MonkeyPatch, url: str, certificate_file: str) -> Settings | str:
