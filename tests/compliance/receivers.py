@@ -30,6 +30,12 @@ class Authority:
 
     def context(self, *names: str) -> ssl.SSLContext:
         """Of a server that is known by those names and addresses."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certify(*names))
+        return context
+
+    def certify(self, *names: str) -> Path:
+        """A key and its certificate for those names and addresses, in one PEM file."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(x509.Name([]), key).add_extension(
             x509.SubjectAlternativeName([_general(name) for name in names]), critical=True
@@ -39,9 +45,7 @@ class Authority:
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             + builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)

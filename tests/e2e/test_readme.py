@@ -1,16 +1,21 @@
-"""What the README shows of agents is run as it stands there."""
+"""What the README shows is run as it stands there."""
 
 import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.clinic import Clinic
+from cli.processes import free_port
+from tests.compliance.receivers import Authority
+from tests.e2e.clinic import Clinic, wait_until
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -19,7 +24,12 @@ PATH = f"{ROOT}{os.pathsep}{ROOT / 'protos' / 'gen'}"
 
 def shell_of(section: str) -> str:
     """The first block of shell commands below a heading."""
-    found = re.search(rf"^## {section}$.*?^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return code_of(section, "sh")
+
+
+def code_of(section: str, language: str) -> str:
+    """The first block of a language below a heading."""
+    found = re.search(rf"^## {section}$.*?^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 
@@ -78,3 +88,41 @@ def test_the_commands_about_the_signed_agreement_do_what_they_say(clinic: Clinic
     sha256, *certificates = done.stdout.splitlines()
     assert sha256 == hashlib.sha256(pdf).hexdigest()
     assert sum(line.startswith("  SHA-256 ") for line in certificates) == 2
+
+
+@contextmanager
+def readme_receiver(authority: Authority, folder: Path, port: int) -> Iterator[Path]:
+    """The README's receiver of webhooks, on another port, with a certificate that the suite believes; what it prints."""
+    certified = authority.certify("127.0.0.1").read_bytes()
+    for name in ("receiver.pem", "receiver.key"):
+        (folder / name).write_bytes(certified)
+    (folder / "receiver.py").write_text(code_of("Webhooks", "python").replace("8443", str(port)))
+    printed = folder / "printed"
+    with printed.open("w") as output:
+        receiver = subprocess.Popen([sys.executable, "receiver.py"], cwd=folder, stdout=output)
+    try:
+        wait_until(lambda: accepts(port))
+        yield printed
+    finally:
+        receiver.kill()
+        receiver.wait()
+
+
+def accepts(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_commands_and_the_receiver_of_webhooks_do_what_they_say(
+    clinic: Clinic, authority: Authority, tmp_path: Path
+):
+    port = free_port()
+    with readme_receiver(authority, tmp_path, port) as printed:
+        queued, deliveries, replayed, deleted = run(clinic, shell_of("Webhooks").replace("8443", str(port)), tmp_path)
+    assert queued["data"]["event"] == "webhook.test"
+    assert [(each["id"], each["status"]) for each in deliveries["data"]] == [(queued["data"]["id"], "delivered")]
+    assert replayed["data"] == {"replayed": 1}
+    assert deleted["data"]["id"] == queued["data"]["endpoint_id"]
+    assert [line.split()[:2] for line in printed.read_text().splitlines()] == [
+        [queued["data"]["id"], "webhook.test"]
+    ] * 2
