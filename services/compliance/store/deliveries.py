@@ -177,24 +177,25 @@ _ADD_DELIVERIES = sqlalchemy.text(
     """
 )
 
+# Materialized: as a plain subquery the inner side of a nested loop, it would be run again for each row and pass its own limit.
 _PRUNE = sqlalchemy.text(
     """
-    DELETE FROM webhook_deliveries AS delivery USING (
+    WITH old AS MATERIALIZED (
         SELECT org_id, id FROM webhook_deliveries WHERE ended_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED
-    ) AS old
-    WHERE delivery.org_id = old.org_id AND delivery.id = old.id
+    )
+    DELETE FROM webhook_deliveries AS delivery USING old WHERE delivery.org_id = old.org_id AND delivery.id = old.id
     """
 )
 
 _PRUNE_EVENTS = sqlalchemy.text(
     """
-    DELETE FROM webhook_events AS event USING (
+    WITH old AS MATERIALIZED (
         SELECT org_id, id FROM webhook_events AS kept
         WHERE created_at < :before AND NOT EXISTS (
             SELECT FROM webhook_deliveries AS delivery WHERE delivery.org_id = kept.org_id AND delivery.event_id = kept.id
         )
         LIMIT :limit FOR UPDATE SKIP LOCKED
-    ) AS old
-    WHERE event.org_id = old.org_id AND event.id = old.id
+    )
+    DELETE FROM webhook_events AS event USING old WHERE event.org_id = old.org_id AND event.id = old.id
     """
 )
