@@ -273,6 +273,22 @@ async def test_a_seq_that_is_taken_cannot_be_given_again(db: Database, intake: A
     assert await waiting(db) == 1
 
 
+async def test_a_burst_after_idleness_is_placed_as_fast_as_any(
+    db: Database, intake: AuditIntake, alice: Principal
+) -> None:
+    """A plan that was made while the intake held one event, and kept, would read all of it for each event of a burst."""
+    async with sequencing(db):
+        for _ in range(12):
+            await intake.append([event(alice.org_id)])
+            await placed(db)
+        for _ in range(2):
+            started = time.perf_counter()
+            for _ in range(10):
+                await intake.append([event(alice.org_id) for _ in range(500)])
+            await placed(db, 60)
+            assert time.perf_counter() - started < 3
+
+
 @pytest.mark.parametrize(("orgs", "per_call", "callers"), [(1, 1, 64), (1, 100, 16), (100, 100, 16)])
 async def test_throughput(db: Database, intake: AuditIntake, orgs: int, per_call: int, callers: int) -> None:
     """A figure, with a floor far below it: 2 shared cores, PostgreSQL beside."""

@@ -80,7 +80,7 @@ async def place(connection: psycopg.AsyncConnection, epoch: int, seal: Seal) -> 
     if (await cursor.fetchone()) == (False,):
         return 0
     async with connection.transaction():
-        cursor = await connection.execute(_PLACE, {"epoch": epoch}, binary=True)
+        cursor = await connection.execute(_PLACE, {"epoch": epoch}, binary=True, prepare=False)
         rows = await cursor.fetchall()
         if grown := [_grown(row[1:]) for row in rows if row[1] is not None]:
             await _write(connection, seal(grown, await _log_of_logs(connection)))
@@ -150,6 +150,7 @@ WHERE sequencer.beat_at < clock_timestamp() - make_interval(secs => %(seconds)s)
   AND (leader.classid::bigint << 32 | leader.objid::bigint) = %(lock)s AND leader.objsubid = 1
 """
 
+# Not prepared: a plan made while the intake holds next to nothing reads all of it for each event, and would be kept for a burst.
 # Whatever is there, never "id > last": an event whose transaction committed late would be passed over.
 # An event that was told again after it had got its place is dropped here: only the leader writes entries, so its own snapshot
 # is sure. OFFSET 0 keeps that check a probe of the primary key for each event, however large the planner thinks the intake.
