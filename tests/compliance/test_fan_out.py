@@ -290,12 +290,27 @@ async def test_whoever_comes_second_finds_the_position_moved(
     await webhooks.create(alice, EVERYTHING)
     await happen(db, intake, alice.org_id, 1)
     async with db.transaction(alice.org_id) as tx:
-        stretch = await store.next_stretch(tx, alice.org_id, 10)
+        stretch = await store.next_stretch(tx, alice.org_id, entries=10, deliveries=100)
     assert stretch is not None
     await fan_out.look()
     async with db.transaction(alice.org_id) as tx:
         assert not await store.take(tx, alice.org_id, stretch.first)
         assert await store.take(tx, alice.org_id, stretch.end)
+
+
+async def test_the_more_endpoints_there_are_the_fewer_entries_are_taken_at_once(
+    webhooks: Webhooks, db: Database, intake: AuditIntake, alice: Principal
+) -> None:
+    await happen(db, intake, alice.org_id, 20)
+    await rows(db, "INSERT INTO webhook_positions VALUES (%s, 0) RETURNING 1", alice.org_id)
+    taken = []
+    for _ in range(4):
+        async with db.transaction(alice.org_id) as tx:
+            stretch = await store.next_stretch(tx, alice.org_id, entries=10, deliveries=15)
+        assert stretch is not None
+        taken.append((stretch.end, len(stretch.entries)))
+        await webhooks.create(alice, EVERYTHING)
+    assert taken == [(20, 0), (10, 10), (7, 7), (5, 5)]
 
 
 async def start_worker(urls: DatabaseUrls, kek: Path) -> asyncio.subprocess.Process:

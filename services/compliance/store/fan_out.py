@@ -49,8 +49,11 @@ class Stretch:
     endpoints: Sequence[Endpoint]
 
 
-async def next_stretch(tx: Tx, org_id: OrgId, limit: int) -> Stretch | None:
-    """At most `limit` entries, and none where no endpoint takes any; None when everything was looked at."""
+async def next_stretch(tx: Tx, org_id: OrgId, *, entries: int, deliveries: int) -> Stretch | None:
+    """At most so many entries, and so few that they make at most so many deliveries. None when everything was looked at.
+
+    Where no endpoint takes any, it is all the rest, and nothing is read.
+    """
     place = select(_position.seq, _tree.size).join(audit_trees, _tree.org_id == _position.org_id)
     row = (await tx.execute(place.where(_position.org_id == org_id))).one_or_none()
     if row is None or row.seq >= row.size:
@@ -58,13 +61,13 @@ async def next_stretch(tx: Tx, org_id: OrgId, limit: int) -> Stretch | None:
     endpoints = await webhooks.active_endpoints(tx, org_id)
     if not endpoints:
         return Stretch(row.seq, row.size, row.size, [], [])
-    end = min(row.size, row.seq + limit)
+    end = min(row.size, row.seq + max(1, min(entries, deliveries // len(endpoints))))
     leaves = select(_entry.leaf, _entry.seq, _entry.leaf_hash).where(
         _entry.org_id == org_id, _entry.seq >= row.seq, _entry.seq < end
     )
     found = await tx.execute(leaves.order_by(_entry.seq))
-    entries = [Entry(event_of(leaf), seq, leaf_hash) for leaf, seq, leaf_hash in found]
-    return Stretch(row.seq, end, row.size, entries, endpoints)
+    read = [Entry(event_of(leaf), seq, leaf_hash) for leaf, seq, leaf_hash in found]
+    return Stretch(row.seq, end, row.size, read, endpoints)
 
 
 async def take(tx: Tx, org_id: OrgId, first: int) -> bool:

@@ -24,8 +24,9 @@ log = structlog.get_logger()
 
 _PAUSE = 0.1
 """Seconds between two looks."""
-_PAGE = 100
-"""Entries of one transaction."""
+_ENTRIES = 250
+_DELIVERIES = 2500
+"""At most, of one transaction. Choosing and writing them takes tens of milliseconds of the process."""
 _REST = 30.0
 """Seconds before an organization is tried again whose turn failed."""
 
@@ -86,7 +87,7 @@ class FanOut:
     async def _advance(self, org_id: OrgId) -> bool:
         """Whether there is more of it."""
         async with self._db.transaction(org_id) as tx:
-            stretch = await store.next_stretch(tx, org_id, _PAGE)
+            stretch = await store.next_stretch(tx, org_id, entries=_ENTRIES, deliveries=_DELIVERIES)
         if stretch is None:
             return False
         chosen = addressees(map(audited, stretch.entries), stretch.endpoints)
