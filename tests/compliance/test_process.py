@@ -165,8 +165,9 @@ async def test_each_webhook_arrives_in_order_though_replicas_are_killed(
         for kill, many in enumerate((100, 300, 600)):
             await receiver.got(many, 20)
             replicas[kill].kill()
-            again = environment | {"HASP_COMPLIANCE_LISTEN": listens[kill % 2]}
-            replicas.append(await start(running(again)))
+            if kill < len(listens):  # the last one's work is left to the other
+                again = environment | {"HASP_COMPLIANCE_LISTEN": listens[kill]}
+                replicas.append(await start(running(again)))
         async with asyncio.timeout(30):
             while await count(db, "SELECT count(*) FROM webhook_deliveries WHERE status = 'delivered'") < 1000:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

@@ -14,11 +14,12 @@ from services.compliance.clients.destinations import Destinations, Resolve
 from services.compliance.clients.receivers import Receivers, trust
 from services.compliance.domain.deliveries import Answer
 from services.compliance.domain.destinations import Policy
+from tests.compliance.addresses import LOOPBACK, METADATA, NOT_GLOBAL
 from tests.compliance.receivers import OK, Authority, Received, Receiver, hang, receiving, says, status
 
 BODY = b'{"id": "told"}'
 HEADERS = [("Content-Type", "application/json"), ("webhook-id", "1")]
-LOOPBACK = ("127.0.0.0/8", "::1/128")
+OPENED = ("127.0.0.0/8", "::1/128")
 
 
 def names(addresses: Mapping[str, Sequence[str]]) -> Resolve:
@@ -33,7 +34,7 @@ async def client(
     authority: Authority | None,
     *,
     resolve: Resolve | None = None,
-    allowed: Sequence[str] = LOOPBACK,
+    allowed: Sequence[str] = OPENED,
     timeout: float = 5,
 ) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
     """Posts one body to a URL."""
@@ -114,13 +115,13 @@ async def test_a_name_that_moves_inside_is_refused_when_it_is_dialled(authority:
     assert inside.connections == 0
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "localhost", "127.1"]
-)
-async def test_an_address_inside_is_not_dialled(authority: Authority, host: str) -> None:
-    """Whatever a database may hold: a URL is judged whenever it is sent to."""
-    async with a_receiver(authority) as inside, client(authority, allowed=()) as send:
-        assert await send(f"https://{host}:{inside.port}/") == Answer(None, "refused")
+async def test_nothing_inside_is_dialled_in_any_notation(authority: Authority) -> None:
+    """Whatever a database may hold, and whatever a name resolves to by now."""
+    hosts = (*LOOPBACK, *METADATA, *NOT_GLOBAL)
+    found = {f"{number}.example": [host.strip("[]")] for number, host in enumerate(hosts)}
+    async with a_receiver(authority) as inside, client(authority, allowed=(), resolve=names(found)) as send:
+        for host in (*hosts, *found):
+            assert await send(f"https://{host}:{inside.port}/") == Answer(None, "refused"), host
     assert inside.connections == 0
 
 
@@ -259,6 +260,23 @@ async def test_givings_up_leave_no_connection_behind(authority: Authority) -> No
             assert {answer.status for answer in answers} == {None}
         receiver.answer = status(200)
         assert (await send(receiver.url)).taken
+
+
+async def test_a_handshake_that_is_given_up_ends_its_connection(authority: Authority) -> None:
+    ended = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            pass
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server, client(authority, timeout=0.3) as send:
+        port = server.sockets[0].getsockname()[1]
+        assert await send(f"https://127.0.0.1:{port}/") == Answer(None, "timeout")
+        async with asyncio.timeout(2):
+            await ended.wait()
 
 
 async def test_proxies_of_the_environment_are_not_asked(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ class _JudgedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await self._destinations.addresses(host)
-        return await self._connect(addresses, port, socket_options)
+        return _Connected(await self._connect(addresses, port, socket_options))
 
     async def _connect(
         self,
@@ -131,3 +131,26 @@ class _JudgedNetwork(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
         return await self._network.connect_tcp(str(addresses[-1]), port, _TO_CONNECT, None, socket_options)
+
+
+class _Connected(httpcore.AsyncNetworkStream):
+    """A TCP connection that speaks TLS next. It does not outlive a handshake that was given up: httpcore would leave it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
