@@ -134,6 +134,8 @@ async def test_a_replay_queues_what_has_ended_as_if_it_had_never_been_tried(
 ) -> None:
     endpoint_id = (await webhooks.create(alice, WANTED)).endpoint.id
     queued = [await webhooks.test(alice, endpoint_id) for _ in range(4)]
+    elsewhere = await webhooks.test(alice, (await webhooks.create(alice, WANTED)).endpoint.id)
+    await end_all(db, clock, {elsewhere.id: Status.DELIVERED})
     await end_all(db, clock, {queued[0].id: Status.DELIVERED, queued[1].id: Status.DEAD, queued[2].id: Status.RETRYING})
     before = await rows(db, "SELECT id, arrival FROM webhook_deliveries ORDER BY id")
     await rows(db, "UPDATE webhook_lanes SET due_at = 'infinity' RETURNING 1")
@@ -147,7 +149,10 @@ async def test_a_replay_queues_what_has_ended_as_if_it_had_never_been_tried(
     assert (listed[queued[2].id].status, listed[queued[2].id].attempts) == (Status.RETRYING, 1)
     assert listed[queued[3].id] == queued[3]
     assert await rows(db, "SELECT id, arrival FROM webhook_deliveries ORDER BY id") == before
-    assert await rows(db, "SELECT due_at FROM webhook_lanes") == [(clock.now(),)]
+    tried = await rows(db, "SELECT id FROM webhook_deliveries WHERE first_attempt_at IS NOT NULL ORDER BY id")
+    assert tried == sorted([(queued[2].id,), (elsewhere.id,)])
+    lanes = "SELECT endpoint_id, nullif(due_at, 'infinity') FROM webhook_lanes ORDER BY 2 NULLS LAST"
+    assert await rows(db, lanes) == [(endpoint_id, clock.now()), (elsewhere.endpoint_id, None)]
 
 
 async def test_a_replay_chooses_by_time_and_status(
