@@ -9,6 +9,7 @@ from services.billing.usecases.accounts import Accounts
 from services.billing.usecases.budgets import Budgets, Thresholds
 from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
+from services.billing.usecases.reconciler import Reconciler
 from services.billing.usecases.sweeper import Sweeper
 from services.billing.usecases.usage import Usages
 from services.chassis import audit, logs, migrations, process
@@ -48,8 +49,8 @@ async def serve() -> None:
     usages = Usages(db, accounts)
     servicer.register(server, accounts=accounts, budgets=budgets, metering=metering, usages=usages, changes=changes)
     relay = Relay(db, clock, {audit.TOPIC: AuditIntake(compliance).deliver})
-    sweeper, thresholds = Sweeper(db, clock, accounts), Thresholds(db, clock, trail)
-    background = (watch.run, authenticator.run, changes.run, answers.run, relay.run, sweeper.run, thresholds.run)
+    workers = (Sweeper(db, clock, accounts), Thresholds(db, clock, trail), Reconciler(db, clock, trail))
+    background = (each.run for each in (watch, authenticator, changes, answers, relay, *workers))
     tasks = [process.in_background(work, name=work.__qualname__) for work in background]
     await server.serve_until_stopped()
     await process.end(tasks)

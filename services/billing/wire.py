@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from google.protobuf.struct_pb2 import ListValue
+from hasp.billing.v1 import account_admin_service_pb2 as admin_pb
 from hasp.billing.v1 import budget_service_pb2 as budget_pb
 from hasp.billing.v1 import metering_service_pb2 as metering_pb
 from hasp.billing.v1 import usage_service_pb2 as usage_pb
 
+from services.billing.domain.accounts import Account, CycleBalances, credits_of
 from services.billing.domain.metering import Decision, Demand, RateLimit, RequestRef, Settlement
-from services.billing.domain.usage import Basis, CycleCredits, Group, Tokens, Usage, shown
+from services.billing.domain.usage import Basis, CycleCredits, Group, Tokens, Usage, exact, shown
 from services.billing.usecases.budgets import BudgetOfPlan
 from services.chassis.access import OrgId
 from services.chassis.clock import from_unix_ms
@@ -96,6 +98,22 @@ def budget(of_plan: BudgetOfPlan) -> budget_pb.Budget:
     )
 
 
+def account(of: Account, cycle: CycleBalances) -> admin_pb.GetAccountResponse:
+    return admin_pb.GetAccountResponse(
+        plan=of.plan,
+        next_plan=of.next_plan or of.plan,
+        cycle_start=iso(cycle.cycle_start),
+        cycle_end=iso(cycle.cycle_end),
+        allotment=exact(cycle.allotment - cycle.adjustments),
+        adjustments=exact(cycle.adjustments),
+        overage=exact(cycle.overage),
+        used=exact(cycle.used),
+        reserved=exact(of.reserved),
+        spend_cap="" if of.spend_cap is None else exact(of.spend_cap),
+        limit=exact(credits_of(of, cycle).limit),
+    )
+
+
 def usage(used: Usage) -> usage_pb.Usage:
     return usage_pb.Usage(
         period=usage_pb.Usage.Period(start=iso(used.start), end=iso(used.end)),
@@ -117,7 +135,7 @@ def usage(used: Usage) -> usage_pb.Usage:
 
 def _credits(cycle: CycleCredits) -> usage_pb.Usage.Credits:
     return usage_pb.Usage.Credits(
-        allotment=shown(cycle.allotment),
+        allotment=shown(cycle.granted),
         used=shown(cycle.used),
         remaining=shown(cycle.remaining),
         reserved=shown(cycle.reserved),

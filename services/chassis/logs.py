@@ -32,6 +32,8 @@ FIELDS = frozenset(
         "address",
         "attempt",
         "count",
+        "checked",
+        "differences",
         "seconds",
         "topic",
         "state",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from services.billing.domain.adjustments import Reason
 from services.billing.domain.cycles import cycle_at
 from services.billing.domain.metering import EXPIRY, Demand, RequestRef
 from services.billing.usecases.accounts import Accounts
@@ -46,6 +47,8 @@ class Model:
 
     now: datetime = OPENED
     used: dict[datetime, Decimal] = field(default_factory=dict)
+    given: dict[datetime, Decimal] = field(default_factory=dict)
+    """Beside the allotment, by packs and adjustments."""
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -55,9 +58,10 @@ class Model:
     def reserve(self, request: Request) -> bool:
         if request.known:
             return request.bound is not None
-        used = self.used.get(cycle_at(OPENED, self.now).start, Decimal(0))
+        cycle = cycle_at(OPENED, self.now).start
+        used, limit = self.used.get(cycle, Decimal(0)), ALLOTMENT + self.given.get(cycle, Decimal(0))
         bound = request.demand.max_tokens * RATIOS[request.demand.model]
-        if used + self.held + bound <= ALLOTMENT or (self.held == 0 and used < ALLOTMENT):
+        if used + self.held + bound <= limit or (self.held == 0 and used < limit):
             request.known, request.bound, request.expires = True, bound, self.now + EXPIRY
         return request.bound is not None
 
@@ -66,6 +70,10 @@ class Model:
             cycle = cycle_at(OPENED, min(ended, self.now)).start
             self.used[cycle] = self.used.get(cycle, Decimal(0)) + tokens * RATIOS[request.demand.model]
         request.known, request.bound, request.settled = True, None, True
+
+    def give(self, credits_: Decimal) -> None:
+        cycle = cycle_at(OPENED, self.now).start
+        self.given[cycle] = self.given.get(cycle, Decimal(0)) + credits_
 
     def release(self, request: Request) -> None:
         request.known, request.bound = True, None
@@ -92,6 +100,8 @@ step = st.one_of(
     st.tuples(st.just("release"), number),
     st.tuples(st.just("renew"), number),
     st.tuples(st.just("expire")),
+    st.tuples(st.just("pack"), st.sampled_from([1, 300_000])),
+    st.tuples(st.just("adjust"), st.sampled_from(["0.5", "250000", "-400000.25", "-1300000"])),
     st.tuples(st.just("wait"), st.sampled_from([1, 300, 600])),
     st.tuples(st.just("wait"), st.sampled_from([20 * DAY, 31 * DAY])),
 )
@@ -179,6 +189,17 @@ async def _play(on: Bench, steps: list[tuple], sizes: list[tuple[int, str]]) -> 
                 while await on.sweeper.expire():
                     pass
                 model.expire()
+            case ("pack", credits_):
+                await on.accounts.add_overage(who.org_id, credits_=credits_, pack_id=new_ulid(on.clock))
+                model.give(Decimal(credits_))
+            case ("adjust", credits_):
+                await on.accounts.adjust(
+                    who.org_id,
+                    credits_=Decimal(credits_),
+                    reason=Reason.CORRECTION,
+                    adjustment_id=new_ulid(on.clock),
+                )
+                model.give(Decimal(credits_))
             case ("wait", seconds):
                 on.clock.advance(timedelta(seconds=seconds))
         (reserved,) = (await rows(on.db, who.org_id, "SELECT reserved FROM accounts"))[0]

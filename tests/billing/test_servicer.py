@@ -332,6 +332,33 @@ async def test_accounts_are_opened_once_and_steered_by_the_operator(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await admin.ChangePlan(admin_pb.ChangePlanRequest(org_id=new_ulid(clock), plan="scale"), timeout=5)
         assert reason_of(refused.value) == "RESOURCE_NOT_FOUND"
+        adjustment = admin_pb.AdjustCreditsRequest(
+            org_id=bob.org_id, credits="-2.5", reason="correction", adjustment_id="adjustment-1"
+        )
+        await admin.AdjustCredits(adjustment, timeout=5)
+        await admin.AdjustCredits(adjustment, timeout=5)
+        for name, value in (
+            ("credits", "1e3"),
+            ("credits", "1000000000000000"),
+            ("credits", "0.0"),
+            ("credits", "-2"),
+            ("reason", "because"),
+            ("adjustment_id", ""),
+        ):
+            wrong = admin_pb.AdjustCreditsRequest()
+            wrong.CopyFrom(adjustment)
+            setattr(wrong, name, value)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await admin.AdjustCredits(wrong, timeout=5)
+            assert reason_of(refused.value) == "VALIDATION_FAILED"
+        pack = admin_pb.AddOverageRequest(org_id=bob.org_id, credits=10**15, pack_id="pack-2")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await admin.AddOverage(pack, timeout=5)
+        assert reason_of(refused.value) == "VALIDATION_FAILED"
+        account = await admin.GetAccount(admin_pb.GetAccountRequest(org_id=bob.org_id), timeout=5)
+        assert (account.plan, account.next_plan, account.spend_cap) == ("developer", "scale", "")
+        assert (account.allotment, account.adjustments, account.overage) == ("1000000", "-2.5", "7")
+        assert (account.used, account.reserved, account.limit) == ("0", "0", "1000004.5")
         report = await admin.Reconcile(admin_pb.ReconcileRequest(org_id=bob.org_id), timeout=5)
         assert (report.checked, list(report.differences)) == (1, [])
         assert await rows(db, bob.org_id, "SELECT overage FROM cycles ORDER BY cycle_start DESC LIMIT 1") == [(7,)]

@@ -55,6 +55,7 @@ RECORDED: dict[str, set[str]] = {
     "/hasp.billing.v1.AccountAdminService/OpenAccount": {"account.opened"},
     "/hasp.billing.v1.AccountAdminService/ChangePlan": {"account.plan_changed"},
     "/hasp.billing.v1.AccountAdminService/AddOverage": {"account.overage_added"},
+    "/hasp.billing.v1.AccountAdminService/AdjustCredits": {"account.credits_adjusted"},
 }
 
 _OF_ONE_REQUEST = "the request's own entry tells what it used; the ledger, which is append-only too, keeps each booking"
@@ -75,6 +76,7 @@ WORKERS: dict[str, set[str]] = {
     "services.inference.usecases.recovery": {"inference.failed"},
     "services.inference.usecases.retention": {"inference.expired"},
     "services.billing.usecases.sweeper": {"account.cycle_started"},
+    "services.billing.usecases.reconciler": {"account.difference_found"},
     "services.billing.usecases.budgets": {"budget.threshold_reached"},
     "services.compliance.usecases.dispatcher": {"webhook.disabled", "webhook.enabled"},
 }
@@ -110,6 +112,7 @@ READS = {
     "/hasp.inference.v1.PhiService/ScanStream",
     "/hasp.compliance.v1.BaaGateService/GetGate",
     "/hasp.billing.v1.MeteringService/GetEntitlements",
+    "/hasp.billing.v1.AccountAdminService/GetAccount",
     "/hasp.billing.v1.AccountAdminService/Reconcile",
     "/hasp.watch.v1.WatchService/Watch",
 }

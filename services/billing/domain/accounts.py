@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from services.billing.domain.budgets import Budget, limit_of
+from services.billing.domain.budgets import Budget, limit_of, reached
 from services.billing.domain.usage import CycleCredits
 from services.chassis.access import OrgId
 
@@ -43,6 +43,9 @@ class CycleBalances:
     cycle_end: datetime
     plan: str
     allotment: Decimal
+    """The plan's, with the adjustments; below nothing where more was taken than the plan gave."""
+    adjustments: Decimal
+    """Of that."""
     overage: Decimal
     used: Decimal
 
@@ -68,3 +71,20 @@ class Crossing:
     limit: Decimal
     crossed_at: datetime
     announced_at: datetime | None
+
+
+def crossings_of(account: Account, cycle: CycleBalances, budget: Budget, at: datetime) -> list[Crossing]:
+    """What a change of the budget or of the cycle's credits reaches: a lower limit may reach a threshold without any request."""
+    limit = limit_of(budget.spend_cap, cycle.allotment, cycle.overage)
+    return [
+        Crossing(
+            org_id=account.org_id,
+            cycle_start=cycle.cycle_start,
+            threshold=threshold,
+            used=cycle.used,
+            limit=limit,
+            crossed_at=at,
+            announced_at=None,
+        )
+        for threshold in reached(budget.alert_thresholds, cycle.used, limit)
+    ]

@@ -59,11 +59,17 @@ class CycleCredits:
     """Credits of the current cycle, exact."""
 
     allotment: Decimal
+    """The plan's, with the adjustments."""
     overage: Decimal
     used: Decimal
     reserved: Decimal
     limit: Decimal
     """What may be used: the spend cap, or allotment and overage where that is less."""
+
+    @property
+    def granted(self) -> Decimal:
+        """The allotment as it is shown: what adjustments took beyond it was taken from the packs."""
+        return max(Decimal(0), self.allotment)
 
     @property
     def remaining(self) -> Decimal:
@@ -72,7 +78,7 @@ class CycleCredits:
 
     @property
     def overage_consumed(self) -> Decimal:
-        """The allotment is used first."""
+        """The allotment is used first; an adjustment that took more than it held took the rest from the packs."""
         return min(self.overage, max(Decimal(0), self.used - self.allotment))
 
 
@@ -96,3 +102,8 @@ class Usage:
 def shown(credits_: Decimal) -> int:
     """Whole credits, half-up: 0.5 is shown as 1. Only what is shown is rounded, never what is added."""
     return int(credits_.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def exact(credits_: Decimal) -> str:
+    """All decimals and no exponent: `-12.5`, `1000`."""
+    return f"{credits_.normalize():f}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.billing.domain.accounts import Account, CycleBalances
+from services.billing.domain.adjustments import Posting, Reason
 from services.billing.domain.budgets import Budget
 from services.billing.domain.cycles import Cycle
 from services.billing.store.tables import accounts, cycles, entries, plans
@@ -50,6 +52,7 @@ async def enter_cycle(tx: Tx, org_id: OrgId, cycle: Cycle, *, plan: str, at: dat
             cycle_end=cycle.end,
             plan=plan,
             allotment=allotment,
+            adjustments=0,
             overage=0,
             used=0,
         )
@@ -97,11 +100,22 @@ async def set_next_plan(tx: Tx, org_id: OrgId, plan: str | None) -> None:
     await tx.execute(update(accounts).where(accounts.c.org_id == org_id).values(next_plan=plan))
 
 
-async def add_overage(tx: Tx, account: Account, *, credits_: Decimal, pack_id: str, at: datetime) -> bool:
-    """Book the pack in the account's current cycle; False when it was booked before, in whichever cycle."""
-    booked = await tx.execute(
-        upsert(entries)
-        .values(
+async def find_posting(
+    tx: Tx, org_id: OrgId, entry_id: str, *, kind: Literal["overage", "adjustment"]
+) -> Posting | None:
+    """What was booked under this id, in whichever cycle."""
+    e = entries.c
+    found = await tx.execute(
+        select(-(e.source + e.adjustment), e.reason).where(e.org_id == org_id, e.entry_id == entry_id, e.kind == kind)
+    )
+    row = found.first()
+    return Posting(row[0], Reason(row[1]) if row[1] else None) if row else None
+
+
+async def add_overage(tx: Tx, account: Account, *, credits_: Decimal, pack_id: str, at: datetime) -> None:
+    """Book the pack in the account's current cycle."""
+    await tx.execute(
+        insert(entries).values(
             org_id=account.org_id,
             entry_id=pack_id,
             kind="overage",
@@ -110,17 +124,36 @@ async def add_overage(tx: Tx, account: Account, *, credits_: Decimal, pack_id: s
             overage=credits_,
             booked_at=at,
         )
-        .on_conflict_do_nothing()
-        .returning(entries.c.entry_id)
     )
-    if booked.first() is None:
-        return False
+    await _add_to_cycle(tx, account, overage=cycles.c.overage + credits_)
+
+
+async def adjust(tx: Tx, account: Account, *, posting: Posting, adjustment_id: str, at: datetime) -> None:
+    """Book the adjustment in the account's current cycle: what it gives is free to use as the plan's credits are."""
+    await tx.execute(
+        insert(entries).values(
+            org_id=account.org_id,
+            entry_id=adjustment_id,
+            kind="adjustment",
+            cycle_start=account.cycle_start,
+            adjustment=-posting.credits,
+            allotment=posting.credits,
+            reason=posting.reason,
+            booked_at=at,
+        )
+    )
+    c = cycles.c
+    await _add_to_cycle(
+        tx, account, allotment=c.allotment + posting.credits, adjustments=c.adjustments + posting.credits
+    )
+
+
+async def _add_to_cycle(tx: Tx, account: Account, **balances: ColumnElement[Decimal]) -> None:
     await tx.execute(
         update(cycles)
         .where(cycles.c.org_id == account.org_id, cycles.c.cycle_start == account.cycle_start)
-        .values(overage=cycles.c.overage + credits_)
+        .values(**balances)
     )
-    return True
 
 
 async def plan_exists(tx: Tx, plan: str) -> bool:

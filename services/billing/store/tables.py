@@ -59,6 +59,7 @@ cycles = Table(
     Column("cycle_end", DateTime(timezone=True)),
     Column("plan", Text),
     Column("allotment", Numeric),
+    Column("adjustments", Numeric),
     Column("overage", Numeric),
     Column("used", Numeric),
 )
@@ -71,10 +72,12 @@ entries = Table(
     Column("kind", Text, primary_key=True),
     Column("cycle_start", DateTime(timezone=True)),
     Column("source", Numeric),
+    Column("adjustment", Numeric),
     Column("allotment", Numeric),
     Column("overage", Numeric),
     Column("reserved", Numeric),
     Column("used", Numeric),
+    Column("reason", Text),
     Column("booked_at", DateTime(timezone=True)),
 )
 
@@ -123,4 +126,13 @@ threshold_crossings = Table(
     Column("limit", Numeric),
     Column("crossed_at", DateTime(timezone=True)),
     Column("announced_at", DateTime(timezone=True)),
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("reconciled_at", DateTime(timezone=True), primary_key=True),
+    Column("since", DateTime(timezone=True)),
+    Column("checked", BigInteger),
+    Column("found", ARRAY(Text)),
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from services.billing.domain.accounts import Account, CycleBalances
+from services.billing.domain.accounts import Account, CycleBalances, crossings_of
+from services.billing.domain.adjustments import Posting, Reason, check_adjustment, check_pack, check_repeat
 from services.billing.domain.cycles import cycle_at, cycles_from
 from services.billing.domain.errors import AccountNotOpen
+from services.billing.domain.usage import exact
 from services.billing.store import accounts as store
-from services.billing.store import ledger
+from services.billing.store import ledger, reconciliation
 from services.chassis.access import OrgId
 from services.chassis.audit import Actor, Trail
 from services.chassis.clock import Clock
@@ -85,27 +88,69 @@ class Accounts:
                 metadata={"plan": {"old": chosen, "new": plan}, "effective_at": iso(account.cycle_end)},
             )
 
-    async def add_overage(self, org_id: OrgId, *, credits_: int, pack_id: str) -> None:
-        """Add a pack to the current cycle, once by its id. Raises ResourceNotFound."""
+    async def show(self, org_id: OrgId) -> tuple[Account, CycleBalances]:
+        """The account and its current cycle. Raises ResourceNotFound."""
         async with self._db.transaction(org_id) as tx:
-            account, _ = await self._known(tx, org_id)
-            added = await store.add_overage(
-                tx, account, credits_=Decimal(credits_), pack_id=pack_id, at=self._clock.now()
+            return await self._known(tx, org_id)
+
+    async def add_overage(self, org_id: OrgId, *, credits_: int, pack_id: str) -> None:
+        """Add a pack to the current cycle, with which it ends; once by its id.
+
+        Raises ResourceNotFound, ValidationFailed for an id that was used for other credits.
+        """
+        pack = Posting(Decimal(credits_))
+        async with self._db.transaction(org_id) as tx:
+            account, cycle = await self._known(tx, org_id)
+            posted = await store.find_posting(tx, org_id, pack_id, kind="overage")
+            if posted is not None:
+                check_repeat(posted, pack, param="pack_id")
+                return
+            check_pack(cycle, pack.credits)
+            await store.add_overage(tx, account, credits_=pack.credits, pack_id=pack_id, at=self._clock.now())
+            await self._trail.record(
+                tx,
+                org_id=org_id,
+                action="account.overage_added",
+                entity_type="overage_pack",
+                entity_id=pack_id,
+                metadata={"credits": credits_, "cycle_start": iso(account.cycle_start)},
             )
-            if added:
-                await self._trail.record(
-                    tx,
-                    org_id=org_id,
-                    action="account.overage_added",
-                    entity_type="overage_pack",
-                    entity_id=pack_id,
-                    metadata={"credits": credits_, "cycle_start": iso(account.cycle_start)},
-                )
+
+    async def adjust(self, org_id: OrgId, *, credits_: Decimal, reason: Reason, adjustment_id: str) -> None:
+        """Give credits to the current cycle or take some back; once by its id.
+
+        Where more is taken than is left, the limit is below what was used and nothing is admitted until the next cycle.
+        Raises ResourceNotFound, ValidationFailed for an id that was used otherwise.
+        """
+        posting = Posting(credits_, reason)
+        async with self._db.transaction(org_id) as tx:
+            account, cycle = await self._known(tx, org_id)
+            posted = await store.find_posting(tx, org_id, adjustment_id, kind="adjustment")
+            if posted is not None:
+                check_repeat(posted, posting, param="adjustment_id")
+                return
+            check_adjustment(cycle, credits_)
+            now = self._clock.now()
+            await store.adjust(tx, account, posting=posting, adjustment_id=adjustment_id, at=now)
+            adjusted = replace(cycle, allotment=cycle.allotment + credits_, adjustments=cycle.adjustments + credits_)
+            await ledger.add_crossings(tx, crossings_of(account, adjusted, account.budget, now))
+            await self._trail.record(
+                tx,
+                org_id=org_id,
+                action="account.credits_adjusted",
+                entity_type="credit_adjustment",
+                entity_id=adjustment_id,
+                metadata={"credits": exact(credits_), "reason": reason, "cycle_start": iso(account.cycle_start)},
+            )
 
     async def reconcile(self, org_id: OrgId | None) -> tuple[int, list[str]]:
-        """Check balances against the journal, of all organizations for None: accounts checked, and a line for each difference."""
+        """Check balances against the journal, and settlements against their catalogue, of all organizations for None.
+
+        Accounts checked, and a line for each difference.
+        """
         async with self._db.system_transaction() as tx:
-            return await ledger.differences(tx, org_id)
+            checked, differences = await reconciliation.differences(tx, org_id)
+        return checked, [difference.line for difference in differences]
 
     async def _known(self, tx: Tx, org_id: OrgId) -> tuple[Account, CycleBalances]:
         try:

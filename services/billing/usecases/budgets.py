@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from services.billing.domain.accounts import Account, Crossing, CycleBalances
-from services.billing.domain.budgets import Budget, changed, limit_of, reached
+from services.billing.domain.accounts import credits_of, crossings_of
+from services.billing.domain.budgets import Budget, changed
 from services.billing.domain.usage import shown
 from services.billing.store import accounts as store
 from services.billing.store import ledger
@@ -17,7 +17,7 @@ from services.billing.usecases.accounts import Accounts
 from services.chassis.access import Principal
 from services.chassis.audit import Actor, Trail
 from services.chassis.clock import Clock
-from services.chassis.database import Database, Tx
+from services.chassis.database import Database
 from services.chassis.timestamps import iso
 from services.chassis.watch import ChangeLog
 
@@ -42,7 +42,7 @@ class Budgets:
         """Raises AccountNotOpen."""
         async with self._db.transaction(caller.org_id) as tx:
             account, cycle = await self._accounts.get(tx, caller.org_id)
-        return BudgetOfPlan(account.budget, cycle.allotment)
+        return BudgetOfPlan(account.budget, credits_of(account, cycle).granted)
 
     async def update(self, caller: Principal, change: Mapping[str, Any]) -> BudgetOfPlan:
         """Apply a partial change. When it has returned, no process still acts on an opt-in that was taken back.
@@ -55,7 +55,7 @@ class Budgets:
             before, after = account.budget, changed(account.budget, change)
             if after != before:
                 await store.set_budget(tx, caller.org_id, after)
-                await self._cross(tx, account, cycle, after)
+                await ledger.add_crossings(tx, crossings_of(account, cycle, after, self._clock.now()))
                 await self._trail.record(
                     tx,
                     org_id=caller.org_id,
@@ -68,24 +68,7 @@ class Budgets:
                     seq = await self._changes.publish(tx, org_id=caller.org_id)
         if seq is not None:
             await self._changes.await_watchers(seq)
-        return BudgetOfPlan(after, cycle.allotment)
-
-    async def _cross(self, tx: Tx, account: Account, cycle: CycleBalances, budget: Budget) -> None:
-        """A lower limit may reach a threshold without any request."""
-        limit = limit_of(budget.spend_cap, cycle.allotment, cycle.overage)
-        crossings = [
-            Crossing(
-                org_id=account.org_id,
-                cycle_start=cycle.cycle_start,
-                threshold=threshold,
-                used=cycle.used,
-                limit=limit,
-                crossed_at=self._clock.now(),
-                announced_at=None,
-            )
-            for threshold in reached(budget.alert_thresholds, cycle.used, limit)
-        ]
-        await ledger.add_crossings(tx, crossings)
+        return BudgetOfPlan(after, credits_of(account, cycle).granted)
 
 
 class Thresholds:

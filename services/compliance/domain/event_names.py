@@ -2,7 +2,9 @@
 
 AUDITED = frozenset(
     {
+        "account.credits_adjusted",
         "account.cycle_started",
+        "account.difference_found",
         "account.opened",
         "account.overage_added",
         "account.plan_changed",

@@ -22,6 +22,38 @@ class OpenAccountResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class GetAccountRequest(_message.Message):
+    __slots__ = ("org_id",)
+    ORG_ID_FIELD_NUMBER: _ClassVar[int]
+    org_id: str
+    def __init__(self, org_id: _Optional[str] = ...) -> None: ...
+
+class GetAccountResponse(_message.Message):
+    __slots__ = ("plan", "next_plan", "cycle_start", "cycle_end", "allotment", "adjustments", "overage", "used", "reserved", "spend_cap", "limit")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PLAN_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_START_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_END_FIELD_NUMBER: _ClassVar[int]
+    ALLOTMENT_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTMENTS_FIELD_NUMBER: _ClassVar[int]
+    OVERAGE_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    SPEND_CAP_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    plan: str
+    next_plan: str
+    cycle_start: str
+    cycle_end: str
+    allotment: str
+    adjustments: str
+    overage: str
+    used: str
+    reserved: str
+    spend_cap: str
+    limit: str
+    def __init__(self, plan: _Optional[str] = ..., next_plan: _Optional[str] = ..., cycle_start: _Optional[str] = ..., cycle_end: _Optional[str] = ..., allotment: _Optional[str] = ..., adjustments: _Optional[str] = ..., overage: _Optional[str] = ..., used: _Optional[str] = ..., reserved: _Optional[str] = ..., spend_cap: _Optional[str] = ..., limit: _Optional[str] = ...) -> None: ...
+
 class ChangePlanRequest(_message.Message):
     __slots__ = ("org_id", "plan")
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +77,22 @@ class AddOverageRequest(_message.Message):
     def __init__(self, org_id: _Optional[str] = ..., credits: _Optional[int] = ..., pack_id: _Optional[str] = ...) -> None: ...
 
 class AddOverageResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AdjustCreditsRequest(_message.Message):
+    __slots__ = ("org_id", "credits", "reason", "adjustment_id")
+    ORG_ID_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    org_id: str
+    credits: str
+    reason: str
+    adjustment_id: str
+    def __init__(self, org_id: _Optional[str] = ..., credits: _Optional[str] = ..., reason: _Optional[str] = ..., adjustment_id: _Optional[str] = ...) -> None: ...
+
+class AdjustCreditsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

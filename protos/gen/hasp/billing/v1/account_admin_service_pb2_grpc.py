@@ -40,6 +40,11 @@ class AccountAdminServiceStub:
                 request_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountRequest.SerializeToString,
                 response_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountResponse.FromString,
                 _registered_method=True)
+        self.GetAccount = channel.unary_unary(
+                '/hasp.billing.v1.AccountAdminService/GetAccount',
+                request_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountRequest.SerializeToString,
+                response_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountResponse.FromString,
+                _registered_method=True)
         self.ChangePlan = channel.unary_unary(
                 '/hasp.billing.v1.AccountAdminService/ChangePlan',
                 request_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.ChangePlanRequest.SerializeToString,
@@ -49,6 +54,11 @@ class AccountAdminServiceStub:
                 '/hasp.billing.v1.AccountAdminService/AddOverage',
                 request_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageRequest.SerializeToString,
                 response_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageResponse.FromString,
+                _registered_method=True)
+        self.AdjustCredits = channel.unary_unary(
+                '/hasp.billing.v1.AccountAdminService/AdjustCredits',
+                request_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsRequest.SerializeToString,
+                response_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsResponse.FromString,
                 _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/hasp.billing.v1.AccountAdminService/Reconcile',
@@ -68,6 +78,13 @@ class AccountAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccount(self, request, context):
+        """GetAccount shows an account and its current cycle, exact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ChangePlan(self, request, context):
         """ChangePlan moves an account to another plan from the next cycle on.
         """
@@ -76,14 +93,22 @@ class AccountAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddOverage(self, request, context):
-        """AddOverage adds a pack of credits to the current cycle.
+        """AddOverage adds a pack of credits to the current cycle, with which it ends. A pack is added once by its id; with other credits it is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustCredits(self, request, context):
+        """AdjustCredits gives credits to the current cycle or takes some back, once by the adjustment's id; with another amount or reason it is
+        refused. Where more is taken than is left the limit is below what was used, and nothing is admitted until the next cycle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reconcile(self, request, context):
-        """Reconcile checks the balances of an organization, or of all, against the journal.
+        """Reconcile checks the balances of an organization, or of all, against the journal, and every settlement against its catalogue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +122,11 @@ def add_AccountAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountRequest.FromString,
                     response_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountResponse.SerializeToString,
             ),
+            'GetAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccount,
+                    request_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountRequest.FromString,
+                    response_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountResponse.SerializeToString,
+            ),
             'ChangePlan': grpc.unary_unary_rpc_method_handler(
                     servicer.ChangePlan,
                     request_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.ChangePlanRequest.FromString,
@@ -106,6 +136,11 @@ def add_AccountAdminServiceServicer_to_server(servicer, server):
                     servicer.AddOverage,
                     request_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageRequest.FromString,
                     response_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageResponse.SerializeToString,
+            ),
+            'AdjustCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustCredits,
+                    request_deserializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsRequest.FromString,
+                    response_serializer=hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -141,6 +176,33 @@ class AccountAdminService:
             '/hasp.billing.v1.AccountAdminService/OpenAccount',
             hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountRequest.SerializeToString,
             hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.OpenAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hasp.billing.v1.AccountAdminService/GetAccount',
+            hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountRequest.SerializeToString,
+            hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.GetAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -195,6 +257,33 @@ class AccountAdminService:
             '/hasp.billing.v1.AccountAdminService/AddOverage',
             hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageRequest.SerializeToString,
             hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AddOverageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hasp.billing.v1.AccountAdminService/AdjustCredits',
+            hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsRequest.SerializeToString,
+            hasp_dot_billing_dot_v1_dot_account__admin__service__pb2.AdjustCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,12 +18,18 @@ class AccountAdminServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.OpenAccountRequest, _account_admin_service_pb2.OpenAccountResponse]
     """OpenAccount opens the account of a new organization. Idempotent: a second call changes nothing."""
+    GetAccount: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.GetAccountRequest, _account_admin_service_pb2.GetAccountResponse]
+    """GetAccount shows an account and its current cycle, exact."""
     ChangePlan: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.ChangePlanRequest, _account_admin_service_pb2.ChangePlanResponse]
     """ChangePlan moves an account to another plan from the next cycle on."""
     AddOverage: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.AddOverageRequest, _account_admin_service_pb2.AddOverageResponse]
-    """AddOverage adds a pack of credits to the current cycle."""
+    """AddOverage adds a pack of credits to the current cycle, with which it ends. A pack is added once by its id; with other credits it is refused."""
+    AdjustCredits: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.AdjustCreditsRequest, _account_admin_service_pb2.AdjustCreditsResponse]
+    """AdjustCredits gives credits to the current cycle or takes some back, once by the adjustment's id; with another amount or reason it is
+    refused. Where more is taken than is left the limit is below what was used, and nothing is admitted until the next cycle.
+    """
     Reconcile: _aio.UnaryUnaryMultiCallable[_account_admin_service_pb2.ReconcileRequest, _account_admin_service_pb2.ReconcileResponse]
-    """Reconcile checks the balances of an organization, or of all, against the journal."""
+    """Reconcile checks the balances of an organization, or of all, against the journal, and every settlement against its catalogue."""
 
 class AccountAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AccountAdminService opens and steers billing accounts. Internal, for identity's outbox and the operator's `hasp` command."""
@@ -35,6 +41,14 @@ class AccountAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_account_admin_service_pb2.OpenAccountRequest, _abc.Awaitable[_account_admin_service_pb2.OpenAccountResponse]],
     ) -> _abc.Awaitable[_account_admin_service_pb2.OpenAccountResponse]:
         """OpenAccount opens the account of a new organization. Idempotent: a second call changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetAccount(
+        self,
+        request: _account_admin_service_pb2.GetAccountRequest,
+        context: _aio.ServicerContext[_account_admin_service_pb2.GetAccountRequest, _abc.Awaitable[_account_admin_service_pb2.GetAccountResponse]],
+    ) -> _abc.Awaitable[_account_admin_service_pb2.GetAccountResponse]:
+        """GetAccount shows an account and its current cycle, exact."""
 
     @_abc_1.abstractmethod
     def ChangePlan(
@@ -50,7 +64,17 @@ class AccountAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_admin_service_pb2.AddOverageRequest,
         context: _aio.ServicerContext[_account_admin_service_pb2.AddOverageRequest, _abc.Awaitable[_account_admin_service_pb2.AddOverageResponse]],
     ) -> _abc.Awaitable[_account_admin_service_pb2.AddOverageResponse]:
-        """AddOverage adds a pack of credits to the current cycle."""
+        """AddOverage adds a pack of credits to the current cycle, with which it ends. A pack is added once by its id; with other credits it is refused."""
+
+    @_abc_1.abstractmethod
+    def AdjustCredits(
+        self,
+        request: _account_admin_service_pb2.AdjustCreditsRequest,
+        context: _aio.ServicerContext[_account_admin_service_pb2.AdjustCreditsRequest, _abc.Awaitable[_account_admin_service_pb2.AdjustCreditsResponse]],
+    ) -> _abc.Awaitable[_account_admin_service_pb2.AdjustCreditsResponse]:
+        """AdjustCredits gives credits to the current cycle or takes some back, once by the adjustment's id; with another amount or reason it is
+        refused. Where more is taken than is left the limit is below what was used, and nothing is admitted until the next cycle.
+        """
 
     @_abc_1.abstractmethod
     def Reconcile(
@@ -58,6 +82,6 @@ class AccountAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_admin_service_pb2.ReconcileRequest,
         context: _aio.ServicerContext[_account_admin_service_pb2.ReconcileRequest, _abc.Awaitable[_account_admin_service_pb2.ReconcileResponse]],
     ) -> _abc.Awaitable[_account_admin_service_pb2.ReconcileResponse]:
-        """Reconcile checks the balances of an organization, or of all, against the journal."""
+        """Reconcile checks the balances of an organization, or of all, against the journal, and every settlement against its catalogue."""
 
 def add_AccountAdminServiceServicer_to_server(servicer: AccountAdminServiceServicer, server: _aio.Server) -> None: ...
