@@ -2,6 +2,8 @@
 
 The lease runs out by itself when its holder dies. Each claim has another epoch, and what is written for a claim is written
 only while the lane is still at its epoch.
+
+`prepare=False`: a plan that was made while nothing waited would be kept, and read whole tables for each delivery of a burst.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ async def claim(connection: psycopg.AsyncConnection, *, now: datetime, until: da
     if await (await connection.execute(_READY, {"now": now})).fetchone() is None:
         return []
     cursor = connection.cursor(row_factory=class_row(Lane))
-    await cursor.execute(_CLAIM, {"now": now, "until": until, "limit": limit})
+    await cursor.execute(_CLAIM, {"now": now, "until": until, "limit": limit}, prepare=False)
     return await cursor.fetchall()
 
 
@@ -77,14 +79,14 @@ async def renew(connection: psycopg.AsyncConnection, lanes: Sequence[Lane], *, u
 
 async def due(connection: psycopg.AsyncConnection, lane: Lane, *, now: datetime, limit: int) -> list[str]:
     """Ids of the lane's due deliveries, in the order in which they are made."""
-    cursor = await connection.execute(_DUE, _of(lane, now=now, limit=limit))
+    cursor = await connection.execute(_DUE, _of(lane, now=now, limit=limit), prepare=False)
     return [row[0] for row in await cursor.fetchall()]
 
 
 async def find(connection: psycopg.AsyncConnection, lane: Lane, delivery_id: str, *, now: datetime) -> Delivery | None:
     """None when it is not due any more: it was deleted with its endpoint, or the lane was lost."""
     cursor = connection.cursor(row_factory=class_row(Delivery), binary=True)
-    await cursor.execute(_FIND, _of(lane, id=delivery_id, now=now))
+    await cursor.execute(_FIND, _of(lane, id=delivery_id, now=now), prepare=False)
     return await cursor.fetchone()
 
 
@@ -98,7 +100,7 @@ async def record(
 ) -> bool:
     """Write what became of a try, and where its endpoint stands; `failed_at` is None when it was delivered. False when the lane was lost."""
     parameters = _of(lane, id=delivery_id, failed_at=failed_at, **_written(outcome))
-    cursor = await connection.execute(_RECORD, parameters)
+    cursor = await connection.execute(_RECORD, parameters, prepare=False)
     return cursor.rowcount == 1
 
 
@@ -134,7 +136,9 @@ async def release(
     # Locked first: then every delivery whose writer has told the lane is seen by the second statement, and the others tell it afterwards.
     async with connection.transaction():
         await connection.execute(_LOCK, _of(lane))
-        await connection.execute(_RELEASE, _of(lane, now=now, was=lane.silent, silent=silent, rests_until=rests_until))
+        await connection.execute(
+            _RELEASE, _of(lane, now=now, was=lane.silent, silent=silent, rests_until=rests_until), prepare=False
+        )
 
 
 def _written(outcome: Outcome) -> Mapping[str, object]:
