@@ -1,7 +1,8 @@
 """Rate limits: what passes in any minute, over replicas, and what the headers say."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from services.billing.usecases.sweeper import Sweeper
 from services.chassis.access import Principal
 from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
+from tests.billing.conftest import CATALOGUE
 from tests.billing.requests import OPUS, demand, rows, settlement
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseUrls
@@ -58,6 +60,83 @@ async def test_no_minute_over_two_replicas_sees_more_than_the_limit(
         clock.advance(timedelta(milliseconds=500))
     assert max(sum(passed[start : start + 120]) for start in range(len(passed) - 119)) == 60
     assert 5 * 60 * 0.99 <= sum(passed) <= 5 * 60
+
+
+async def on_a_plan(
+    catalogues: Catalogues,
+    accounts: Accounts,
+    clock: FrozenClock,
+    *,
+    minute: int | None = None,
+    day: int | None = None,
+    tokens: int | None = None,
+) -> Principal:
+    """Somebody on a plan of the test's own."""
+    catalogue = json.loads(CATALOGUE.read_bytes()) | {"version": "2026-05-02"}
+    limits = {"requests_per_minute": minute, "requests_per_day": day, "tokens_per_minute": tokens}
+    catalogue["plans"].append({"id": "small", "credits_per_cycle": 10**9, "limits": limits})
+    await catalogues.register(json.dumps(catalogue).encode())
+    dora = principal_of_new_org(clock)
+    await accounts.open(dora.org_id, plan="small", opened_at=clock.now())
+    return dora
+
+
+def most(passed: Sequence[int], steps: int) -> int:
+    """In any so many steps that follow each other."""
+    return max(sum(passed[start : start + steps]) for start in range(len(passed) - steps + 1))
+
+
+async def test_no_day_over_two_replicas_sees_more_than_the_limit(
+    replicas: list[Metering], catalogues: Catalogues, accounts: Accounts, clock: FrozenClock
+) -> None:
+    """Four days of twice what is allowed, by the ten minutes in which days are counted."""
+    dora = await on_a_plan(catalogues, accounts, clock, minute=1000, day=300)
+    passed: list[int] = []
+    for step in range(4 * 144):
+        passed.append(admitted(await ask(replicas[step % 2], dora, clock, 4)))
+        clock.advance(timedelta(minutes=10))
+    assert most(passed, 144) == 300
+    assert 4 * 300 * 0.99 <= sum(passed) <= 4 * 300
+
+
+async def test_no_minute_sees_more_tokens_than_the_limit_whichever_key_uses_them(
+    replicas: list[Metering], catalogues: Catalogues, accounts: Accounts, clock: FrozenClock
+) -> None:
+    """Four minutes of three times what is allowed, by two keys; a request uses two thirds of its bound and is settled in the next half second."""
+    dora = await on_a_plan(catalogues, accounts, clock, tokens=60_000)
+    used: list[int] = []
+    for _ in range(4 * 120):
+        asked = [demand(dora, clock, principal_id=f"key {number % 2}", output=300) for number in range(8)]
+        decisions = await asyncio.gather(*(replicas[n // 4].reserve(each) for n, each in enumerate(asked)))
+        clock.advance(timedelta(milliseconds=500))
+        taken = [each for each, decision in zip(asked, decisions, strict=True) if decision.reserved]
+        if taken:
+            await replicas[0].settle([settlement(each, clock.now(), output=200) for each in taken])
+        used.append(200 * len(taken))
+    assert most(used, 120) <= 60_000
+    assert 4 * 60_000 * 0.99 <= sum(used) <= 4 * 60_000
+
+
+async def test_of_two_limits_the_one_is_told_that_is_met_first(
+    metering: Metering, catalogues: Catalogues, accounts: Accounts, clock: FrozenClock
+) -> None:
+    dora = await on_a_plan(catalogues, accounts, clock, minute=80, day=100)
+    told: list[tuple[int, int]] = []
+    for count, wait in ((1, 0), (79, 61), (1, 0), (19, 61)):
+        *_, last = await ask(metering, dora, clock, count)
+        assert last.reserved
+        assert last.requests is not None
+        told.append((last.requests.limit, last.requests.remaining))
+        clock.advance(timedelta(seconds=wait))
+    assert told == [(80, 79), (80, 0), (100, 19), (100, 0)]
+    (refused,) = await ask(metering, dora, clock, 1)
+    assert refused.rate_limited
+    assert refused.requests is not None
+    assert (refused.requests.limit, refused.requests.remaining) == (100, 0)
+    # All of the day was used in its first ten minutes: the first to become free is the last.
+    assert refused.requests.reset_at == clock.now() + timedelta(seconds=refused.retry_after)
+    clock.advance(timedelta(seconds=refused.retry_after))
+    assert admitted(await ask(metering, dora, clock, 81)) == 80
 
 
 async def test_a_refusal_says_when_it_is_worth_trying_again(
@@ -167,6 +246,19 @@ async def test_a_clock_that_goes_back_grants_nothing_twice(
     assert admitted(await ask(metering, bob, clock, 1)) == 0
     clock.advance(timedelta(seconds=89))
     assert admitted(await ask(metering, bob, clock, 1)) == 0
+
+
+async def test_a_clock_that_was_days_ahead_does_not_shut_anybody_out(
+    metering: Metering, bob: Principal, clock: FrozenClock
+) -> None:
+    clock.advance(timedelta(days=2))
+    assert admitted(await ask(metering, bob, clock, 60)) == 60
+    clock.advance(timedelta(days=-2))
+    (refused,) = await ask(metering, bob, clock, 1)
+    assert refused.rate_limited
+    assert refused.retry_after <= 61
+    clock.advance(timedelta(seconds=refused.retry_after))
+    assert admitted(await ask(metering, bob, clock, 61)) == 60
 
 
 async def test_empty_windows_are_forgotten(

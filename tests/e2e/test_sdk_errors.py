@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.clinic import MODEL, Clinic
 from tests.e2e.conftest import PATIENCE, OpenClinic
+from tests.e2e.rates import limit_of
 from tests.e2e.upstream import Upstream
 
 HELLO: Any = {"model": MODEL, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
@@ -199,7 +200,8 @@ def test_a_failing_provider_is_raised_as_documented(
         assert clinic.wait_until_settled(0)["credits"]["used"] == 0
 
 
-def test_a_silent_provider_is_a_timeout(clinic: Clinic):
+def test_a_silent_provider_is_a_timeout(open_clinic: OpenClinic):
+    clinic = open_clinic(plan="growth")
     started = time.monotonic()
     with pytest.raises(anthropic.InternalServerError) as caught:
         clinic.sdk.with_options(max_retries=0).messages.create(
@@ -207,8 +209,10 @@ def test_a_silent_provider_is_a_timeout(clinic: Clinic):
         )
     check(caught.value, 504, "timeout_error", "UPSTREAM_TIMEOUT")
     assert PATIENCE <= time.monotonic() - started < PATIENCE + 3
+    assert limit_of(caught.value.response.headers, "requests").remaining == 499
     native = clinic.chat("Hello[[sim:hang]]")
     assert (native.status_code, native.json()["error"]["code"]) == (504, "UPSTREAM_TIMEOUT")
+    assert limit_of(native.headers, "requests").remaining == 498
     assert native.json()["error"]["retryable"] is True
 
 

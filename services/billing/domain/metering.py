@@ -44,7 +44,7 @@ class PricedDemand:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """One limit as of now."""
+    """One limit as of now: of a key's two the one that it meets first."""
 
     limit: int
     remaining: int
