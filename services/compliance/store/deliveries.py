@@ -43,6 +43,7 @@ async def add(tx: Tx, org_id: OrgId, told: Sequence[Told], addressed: Sequence[A
     """Keep events and queue their deliveries in the order given; how many. An event that is kept already is told no second time."""
     if not addressed:
         return 0
+    await tx.execute(_BY_INDEX)
     # In the order of the key, so that two calls that tell the same events never wait for each other in a circle.
     events = sorted(told, key=lambda each: each.id)
     rows = await tx.execute(
@@ -155,6 +156,10 @@ async def _make_due(tx: Tx, org_id: OrgId, endpoint_ids: Collection[str], now: d
     await tx.execute(select(_lane.epoch).where(*where).order_by(_lane.endpoint_id).with_for_update())
     await tx.execute(update(webhook_lanes).where(*where, _lane.due_at > now).values(due_at=now))
 
+
+# Each delivery's foreign keys are looked up by a plan that the session keeps. One that was made while the tables were small reads them
+# whole for every row of the burst that comes then: 4,000 entries for 20 endpoints took 23 s instead of 6.
+_BY_INDEX = sqlalchemy.text("SET LOCAL enable_seqscan = off")
 
 _ADD_EVENTS = sqlalchemy.text(
     """

@@ -33,7 +33,10 @@ async def grown(connection: psycopg.AsyncConnection, first: int, end: int) -> li
 
 async def behind(connection: psycopg.AsyncConnection, among: Collection[OrgId] | None = None) -> list[OrgId]:
     """Those that have entries nobody has looked at; `among` None: of all organizations."""
-    cursor = await connection.execute(_BEHIND, {"among": None if among is None else list(among)})
+    if among is None:
+        cursor = await connection.execute(_BEHIND)
+    else:
+        cursor = await connection.execute(_BEHIND_AMONG, (list(among),))
     return [OrgId(org_id) for (org_id,) in await cursor.fetchall()]
 
 
@@ -86,6 +89,7 @@ SELECT DISTINCT org_id FROM audit_checkpoints JOIN webhook_positions USING (org_
 """
 
 _BEHIND: LiteralString = """
-SELECT org_id FROM webhook_positions AS position JOIN audit_trees AS tree USING (org_id)
-WHERE position.seq < tree.size AND (%(among)s::text[] IS NULL OR org_id = ANY(%(among)s::text[]))
+SELECT org_id FROM webhook_positions AS position JOIN audit_trees AS tree USING (org_id) WHERE position.seq < tree.size
 """
+
+_BEHIND_AMONG: LiteralString = _BEHIND + " AND org_id = ANY(%s)"
