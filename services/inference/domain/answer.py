@@ -14,9 +14,13 @@ class GarbledAnswer(Exception):
 
 
 class Answer:
-    """`heard` takes the provider's events as they came, `sent` the caller's, in which values stand for placeholders."""
+    """`heard` takes the provider's events as they came, `sent` the caller's, in which values stand for placeholders.
 
-    def __init__(self) -> None:
+    `max_tokens`: what the request asked for at most.
+    """
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
         self.usage = Usage()
         self.provider_message_id: str | None = None
         self.stop_reason: str | None = None
@@ -70,7 +74,9 @@ class Answer:
     def settle_count(self) -> None:
         """When it ended before the provider's last word on usage: what came out is counted."""
         if self.started and self.usage.basis is not Basis.REPORTED:
-            self.usage.output_tokens = max(self.usage.output_tokens, counted_tokens(self._characters))
+            # Words of more than four characters a token would count beyond what the provider may say, and what was reserved.
+            counted = min(counted_tokens(self._characters), self._max_tokens)
+            self.usage.output_tokens = max(self.usage.output_tokens, counted)
             self.usage.basis = Basis.COUNTED
 
     @property

@@ -96,7 +96,9 @@ class Chat:
             step = None
             if keep:
                 step = await self._conversations.step(principal.org_id, conversation_id, conversation, scanned.map)
-            run = await engine.runs.dispatch(opening, started=started, step=step, claim=claim)
+            run = await engine.runs.dispatch(
+                opening, started=started, max_tokens=admitted.wanted.max_tokens, step=step, claim=claim
+            )
         return run, model, scanned.map, body
 
     async def _conversation(self, principal: Principal, turn: ChatTurn, *, keep: bool) -> Conversation | None:

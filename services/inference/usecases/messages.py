@@ -121,7 +121,9 @@ class Messages:
                 phi_ms=admitted.phi_ms,
                 created_at=engine.clock.now(),
             )
-            run = await engine.runs.dispatch(opening, started=started, claim=claim)
+            run = await engine.runs.dispatch(
+                opening, started=started, max_tokens=admitted.wanted.max_tokens, claim=claim
+            )
         return run, admitted, masked
 
     async def _check_grants(self, principal: Principal, model: Model, body: Mapping[str, Any]) -> None:

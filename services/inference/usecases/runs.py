@@ -40,9 +40,9 @@ _COMMIT_TRIES = 12
 class Run:
     """One dispatched request. `cancel` may be called from anywhere, any number of times; the first reason counts."""
 
-    def __init__(self, opening: Opening, *, started: float) -> None:
+    def __init__(self, opening: Opening, *, started: float, max_tokens: int) -> None:
         self.opening = opening
-        self.answer = Answer()
+        self.answer = Answer(max_tokens)
         self.phi = opening.phi
         self.restored_count = 0
         self.started = started
@@ -90,6 +90,7 @@ class Runs:
         opening: Opening,
         *,
         started: float,
+        max_tokens: int,
         step: ConversationStep | None = None,
         claim: Fresh | None = None,
     ) -> Run:
@@ -97,7 +98,7 @@ class Runs:
 
         A caller that goes away during the commit leaves a record that says so.
         """
-        run = Run(opening, started=started)
+        run = Run(opening, started=started, max_tokens=max_tokens)
         # Before the commit: a record whose confirmation is lost must not look like one that nobody runs.
         self._running[run.key] = run
         committing = asyncio.create_task(self._open(run, step, claim))
