@@ -21,7 +21,7 @@ from cli.processes import free_port
 from cli.suite import Suite
 from cli.table import Upstream
 from tests.e2e.clinic import Clinic
-from tests.load import audit, invocations, machine
+from tests.load import audit, billing, invocations, machine
 from tests.load.text import note
 
 PATH = "/v1/messages"
@@ -172,6 +172,9 @@ def main() -> None:
             f"{machine.resident_mib(suite, postgres=True):.0f} MiB with it; idle it takes {idle:.1f} % of a core"
         )
         clinic.close()
+    print("\nthe credit ledger, one process alone; a pair is a reservation and its settlement:")
+    for line in billing.report(seconds=3):
+        print(line)
     print("\nthe audit log, one process alone:")
     for line in audit.report(seconds=3):
         print(line)

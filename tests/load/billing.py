@@ -1,4 +1,4 @@
-"""Reserve and settle, measured in one billing process on a durable PostgreSQL: `python -m tests.load.billing [seconds]`.
+"""Reserve and settle, measured in one billing process on a durable PostgreSQL: `python -m tests.load.billing [seconds]`, and by `make bench`.
 
 Each caller reserves a request and settles it, again and again; what is counted are such pairs. Calls go to the use case, so that the figures are
 the service's own and not gRPC's. Figures are for comparison on this machine, now; the ledger is reconciled after each run.
@@ -6,11 +6,12 @@ the service's own and not gRPC's. Figures are for comparison on this machine, no
 
 import asyncio
 import itertools
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvloop
@@ -41,7 +42,8 @@ class Bench:
     async def prepare(self) -> None:
         await self._catalogues.register((ROOT / "catalogue" / "catalogue.json").read_bytes())
 
-    async def run(self, *, callers: int, orgs: int, seconds: float, plan: str = "enterprise") -> None:
+    async def run(self, *, callers: int, orgs: int, seconds: float, plan: str = "enterprise") -> str:
+        """One line of the report."""
         ids = [OrgId(new_ulid(CLOCK)) for _ in range(orgs)]
         for org_id in ids:
             await self._accounts.open(org_id, plan=plan, opened_at=CLOCK.now())
@@ -78,12 +80,12 @@ class Bench:
 
         await asyncio.gather(*(caller(number) for number in range(callers)))
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
-        print(
-            f"{callers:>4} callers, {orgs:>3} orgs: {len(settles) / took:>6.0f} pairs/s"
-            f"   reserve {_quantiles(reserves)}   settle {_quantiles(settles)}   {cpu / len(settles) * 1e6:.0f} µs of Python a pair"
-        )
         _, differences = await self._accounts.reconcile(None)
         assert differences == []
+        return (
+            f"{callers:>4} callers, {orgs:>3} organizations: {len(settles) / took:>6.0f} pairs/s"
+            f"   reserve {_quantiles(reserves)}   settle {_quantiles(settles)}   {cpu / len(settles) * 1e6:.0f} µs of Python a pair"
+        )
 
 
 def _quantiles(seconds: Sequence[float]) -> str:
@@ -91,16 +93,25 @@ def _quantiles(seconds: Sequence[float]) -> str:
     return f"p50 {cuts[49] * 1000:.1f} p99 {cuts[98] * 1000:.1f} ms"
 
 
-async def measure(url: str, seconds: float) -> None:
+async def _measure(url: str, seconds: float, runs: Sequence[tuple[int, int]]) -> list[str]:
     db = Database(url)
     await db.open()
-    bench = Bench(db)
-    await bench.prepare()
-    for callers, orgs in ((1, 1), (16, 1), (64, 1), (256, 1), (16, 100), (64, 100)):
-        await bench.run(callers=callers, orgs=orgs, seconds=seconds)
-    await db.close()
+    try:
+        bench = Bench(db)
+        await bench.prepare()
+        return [await bench.run(callers=callers, orgs=orgs, seconds=seconds) for callers, orgs in runs]
+    finally:
+        await db.close()
+
+
+def report(seconds: float, runs: Sequence[tuple[int, int]] = ((64, 1), (64, 100))) -> Iterator[str]:
+    """A line for each of `runs`: callers, and organizations that they share."""
+    with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder), "billing") as url:
+        yield from uvloop.run(_measure(url, seconds, runs))
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder), "billing") as url:
-        uvloop.run(measure(url, float(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    every = ((1, 1), (16, 1), (64, 1), (256, 1), (16, 100), (64, 100))
+    for line in report(float(sys.argv[1]) if len(sys.argv) > 1 else 5, every):
+        print(line)
