@@ -13,6 +13,8 @@ from cli.simulator.answer import Answer
 class Event:
     name: str
     data: bytes
+    usage: dict[str, Any] | None = None
+    """What it reports, beside its data."""
 
     @property
     def is_delta(self) -> bool:
@@ -25,13 +27,14 @@ class Event:
 PING = Event("ping", b'{"type": "ping"}')
 
 
-def _event(name: str, **fields: Any) -> Event:
-    return Event(name, orjson.dumps({"type": name, **fields}))
+def _event(name: str, *, reports: dict[str, Any] | None = None, **fields: Any) -> Event:
+    return Event(name, orjson.dumps({"type": name, **fields}), reports)
 
 
 def stream(answer: Answer, chunk: int) -> Iterator[Event]:
     """`chunk` is the length of a delta in characters."""
-    yield _event("message_start", message=answer.opening())
+    opening = answer.opening()
+    yield _event("message_start", reports=opening["usage"], message=opening)
     for index, block in enumerate(answer.blocks):
         yield _event("content_block_start", index=index, content_block=block.opening())
         if index == 0:
@@ -40,5 +43,6 @@ def stream(answer: Answer, chunk: int) -> Iterator[Event]:
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
     ending = {"stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence}
-    yield _event("message_delta", delta=ending, usage=answer.closing_usage())
+    usage = answer.closing_usage()
+    yield _event("message_delta", reports=usage, delta=ending, usage=usage)
     yield _event("message_stop")

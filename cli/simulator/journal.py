@@ -4,6 +4,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 MOST_EXCHANGES = 5_000
 MOST_BYTES = 256 * 1024 * 1024
@@ -33,6 +34,14 @@ class Exchange:
     status: int | None = None
     outcome: Outcome = Outcome.RUNNING
     events: int = 0
+    message_id: str | None = None
+    """Of the answer, once its usage was reported."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    """What was reported of it so far; later reports replace what they name."""
+
+    def report(self, message_id: str, usage: dict[str, Any]) -> None:
+        self.message_id = message_id
+        self.usage |= usage
 
     def end(self, outcome: Outcome) -> None:
         """The first ending counts."""

@@ -106,9 +106,11 @@ class Simulator:
         answer = compose(prompt, directives, self.cache.account(prompt), exchange.number)
         if prompt.stream:
             return await self._stream(request, answer, directives)
-        body = orjson.dumps(answer.wire())
+        message = answer.wire()
+        body = orjson.dumps(message)
         if directives.cut_after is not None:
             await self._cut_in_the_middle(request, body)
+        exchange.report(answer.id, message["usage"])
         return web.Response(body=body, content_type="application/json")
 
     async def count_tokens(self, request: web.Request) -> web.StreamResponse:
@@ -187,6 +189,8 @@ class Simulator:
                 wait = directives.interval_ms / 1000
             await response.write(event.frame())
             exchange.events += 1
+            if event.usage is not None:
+                exchange.report(answer.id, event.usage)
             if exchange.events == directives.hang_after:
                 await asyncio.sleep(LONGEST_WAIT)
             if exchange.events in (directives.cut_after, directives.hang_after):

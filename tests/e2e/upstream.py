@@ -18,6 +18,10 @@ class Received:
     events: int
     started_at: float
     ended_at: float | None
+    message_id: str | None
+    """Of the answer, once its usage was reported."""
+    usage: dict[str, Any]
+    """As far as it was reported."""
 
     @property
     def json(self) -> Any:
@@ -25,15 +29,22 @@ class Received:
 
 
 class Upstream:
-    """Sees only what came after it was made."""
+    """Sees only what came after it was made. The provider forgets old requests: who asks now and then misses none of many."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, trust_env=False, timeout=10)
         self._mark = self._read()["total"]
+        """Every request up to this number has ended and is known."""
+        self._seen: dict[int, Received] = {}
 
     def received(self) -> list[Received]:
-        kept = self._read(since=self._mark)["requests"]
-        return [Received(**{name: each[name] for name in Received.__dataclass_fields__}) for each in kept]
+        """All of them, oldest first."""
+        for each in self._read(since=self._mark)["requests"]:
+            received = Received(**{name: each[name] for name in Received.__dataclass_fields__})
+            self._seen[received.number] = received
+        while (next_one := self._seen.get(self._mark + 1)) is not None and next_one.ended_at is not None:
+            self._mark += 1
+        return [self._seen[number] for number in sorted(self._seen)]
 
     def the_only(self) -> Received:
         (only,) = self.received()

@@ -1,6 +1,7 @@
 """What no SDK shows: broken connections, garbage, timing, the strictness of the provider and the journal."""
 
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import httpx
@@ -157,3 +158,25 @@ def test_the_journal_keeps_bodies_and_headers_until_it_is_cleared(http: httpx.Cl
     assert (kept["status"], kept["outcome"]) == (200, "answered")
     http.delete("/_sim/requests")
     assert http.get("/_sim/requests").json() == {"total": total + 1, "requests": []}
+
+
+@pytest.mark.parametrize(
+    ("directions", "stream", "output"),
+    [
+        ("", False, 77),
+        ("", True, 77),
+        # message_start says what went in, and of what comes out no more than that it has begun.
+        ("[[sim:cut_after=4]][[sim:chunk=1]]", True, 1),
+        ("[[sim:cut_after=4]]", False, None),
+        ("[[sim:garbage]]", False, None),
+        ("[[sim:status=529]]", True, None),
+    ],
+)
+def test_the_journal_keeps_what_was_reported(http: httpx.Client, directions: str, output: int | None, *, stream: bool):
+    body = ask(f"Hello[[sim:output_tokens=77]]{directions}", stream=stream)
+    with suppress(httpx.RemoteProtocolError):
+        http.post("/v1/messages", json=body)
+    usage = last(http)["usage"]
+    assert isinstance(usage, dict)
+    assert (usage.get("output_tokens"), "input_tokens" in usage) == (output, output is not None)
+    assert (last(http)["message_id"] is None) == (output is None)
