@@ -8,9 +8,11 @@ import typer
 
 from cli.agreements import agreements
 from cli.audit import audit
+from cli.clients import CallError
+from cli.credits import credits_
 from cli.databases import provision as make_databases
 from cli.deployment import write_secrets
-from cli.organizations import SCOPES, OrganizationError, Organizations, identity_of
+from cli.organizations import SCOPES, Organizations
 from cli.postgres import PostgresError
 from cli.seed import SeedError
 from cli.settings import Settings
@@ -29,6 +31,7 @@ key = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(org, name="org")
 app.add_typer(user, name="user")
 app.add_typer(key, name="key")
+app.add_typer(credits_, name="credits")
 app.add_typer(audit, name="audit")
 app.add_typer(agreements, name="baa")
 
@@ -38,7 +41,7 @@ def up() -> None:
     """Run the whole suite here until Ctrl-C. HASP_PORT moves the edge; ANTHROPIC_API_KEY names the provider's key."""
     try:
         run_suite(Settings())
-    except (SuiteError, PostgresError, SeedError, OrganizationError) as error:
+    except (SuiteError, PostgresError, SeedError, CallError) as error:
         typer.echo(f"hasp: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -91,8 +94,8 @@ def create_key(
 def _with_identity(ask: Callable[[Organizations], _Result]) -> _Result:
     """Ask the identity service: the one named in the environment, or that of the suite running on the state folder."""
     try:
-        with Organizations(*identity_of(Settings())) as organizations:
+        with Organizations.of(Settings()) as organizations:
             return ask(organizations)
-    except OrganizationError as error:
+    except CallError as error:
         typer.echo(f"hasp: {error}", err=True)
         raise typer.Exit(1) from error

@@ -2,20 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self, TypeVar
 
-import grpc
-from google.protobuf.message import Message
 from hasp.identity.v1 import organization_service_pb2 as pb
 
-from cli.channels import workload_channel
-from cli.settings import Settings
-from cli.state import identity_address_file
+from cli.clients import InternalClient
 
-_SECONDS = 10.0
-_SERVICE = pb.DESCRIPTOR.services_by_name["OrganizationService"].full_name
-_Answer = TypeVar("_Answer", bound=Message)
 SCOPES = (
     "ai:chat",
     "ai:documents",
@@ -27,34 +18,17 @@ SCOPES = (
 )
 
 
-class OrganizationError(RuntimeError):
-    """Identity refused or was not reached; `code` is gRPC's."""
-
-    def __init__(self, code: grpc.StatusCode, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 @dataclass(frozen=True)
 class IssuedKey:
     id: str
     plaintext: str
 
 
-class Organizations:
-    """A client of identity's OrganizationService. Ids are bare ULIDs; every method raises OrganizationError."""
+class Organizations(InternalClient):
+    """A client of identity's OrganizationService."""
 
-    def __init__(self, address: str, tls: Path) -> None:
-        self._channel = workload_channel(address, tls)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._channel.close()
+    owner = "identity"
+    service = pb.DESCRIPTOR.services_by_name["OrganizationService"]
 
     def find(self, name: str) -> str | None:
         """The id of the organization with that name."""
@@ -76,28 +50,3 @@ class Organizations:
         request = pb.IssueApiKeyRequest(org_id=org_id, user_id=user_id, name=name, scopes=scopes, format=form)
         answer = self._call("IssueApiKey", request, pb.IssueApiKeyResponse)
         return IssuedKey(id=answer.id, plaintext=answer.plaintext)
-
-    def _call(self, method: str, request: Message, answer: type[_Answer]) -> _Answer:
-        """The generated stubs are typed for event loops only, and a command has none."""
-        call = self._channel.unary_unary(
-            f"/{_SERVICE}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
-        try:
-            return call(request, timeout=_SECONDS)
-        except grpc.RpcError as error:
-            raise OrganizationError(error.code(), error.details() or error.code().name) from error
-
-
-def identity_of(settings: Settings) -> tuple[str, Path]:
-    """Address and certificates: those the environment names, or those of the suite running on the state folder."""
-    tls = settings.tls_dir or settings.state / "tls"
-    if settings.identity_address is not None:
-        return settings.identity_address, tls
-    try:
-        return identity_address_file(settings.state).read_text().strip(), tls
-    except FileNotFoundError:
-        raise OrganizationError(
-            grpc.StatusCode.UNAVAILABLE, "no suite is running here: start one with `hasp up`"
-        ) from None

@@ -8,8 +8,9 @@ from http import HTTPStatus
 
 import grpc
 
+from cli.clients import CallError
 from cli.edge import Answer, Edge
-from cli.organizations import OrganizationError, Organizations
+from cli.organizations import Organizations
 from cli.state import write_private
 from cli.suite import Suite
 
@@ -57,7 +58,7 @@ def _create_user(organizations: Organizations, org_id: str) -> str:
     """The owner; under another address where one exists whose id was lost with the state folder."""
     try:
         return organizations.create_user(org_id, email=_EMAIL, name="Example Owner", role="owner")
-    except OrganizationError as error:
+    except CallError as error:
         if error.code is not grpc.StatusCode.INVALID_ARGUMENT:  # the address is taken
             raise
     another = f"owner-{secrets.token_hex(4)}@clinic.example"

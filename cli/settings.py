@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     anthropic_base_url: str | None = Field(default=None, alias="ANTHROPIC_BASE_URL")
     identity_address: str | None = Field(default=None, alias="HASP_IDENTITY_ADDRESS")
     """Of the identity service that `hasp org`, `user` and `key` ask; without it, that of the suite running here."""
+    billing_address: str | None = Field(default=None, alias="HASP_BILLING_ADDRESS")
+    """Of the billing service that `hasp credits` asks, likewise."""
     tls_dir: Path | None = Field(default=None, alias="HASP_TLS_DIR")
     """Holds ca.pem, cli.pem and cli.key; the running suite's by default."""
 
@@ -34,3 +36,7 @@ class Settings(BaseSettings):
     def _in_libpqs_form(cls, url: str | None) -> str | None:
         """Frameworks write the driver into the scheme; libpq wants `postgresql://`."""
         return url and re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+
+    def address_of(self, service: str) -> str | None:
+        """Where `identity` or `billing` listens, if the environment says so."""
+        return {"identity": self.identity_address, "billing": self.billing_address}[service]

@@ -49,6 +49,6 @@ def socket_folder(path: Path, *, owner: int | None = None) -> Path:
     return private_folder(path, owner=owner)
 
 
-def identity_address_file(state: Path) -> Path:
-    """Says where a running suite's identity service listens, for the operator's commands."""
-    return state / "identity.address"
+def address_file(state: Path, service: str) -> Path:
+    """Says where a running suite's service listens, for the operator's commands."""
+    return state / f"{service}.address"

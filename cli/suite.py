@@ -19,7 +19,7 @@ from cli.databases import SERVICES, DatabaseUrls, provision
 from cli.postgres import EmbeddedPostgres
 from cli.processes import Process, Spawner, free_port, is_free
 from cli.settings import ROOT
-from cli.state import identity_address_file, private_folder, write_private
+from cli.state import address_file, private_folder, write_private
 from cli.table import (
     Places,
     Program,
@@ -35,6 +35,7 @@ from services.chassis import migrations
 
 _START_SECONDS = 90.0
 _DRAIN_SECONDS = 20.0
+_ASKED_BY_OPERATORS = ("identity", "billing")
 
 
 class SuiteError(RuntimeError):
@@ -126,7 +127,8 @@ class Suite:
         if self.upstream is None:
             self._run(simulator_program(self.places))
         self._wait_until_ready(list(self._processes))
-        write_private(identity_address_file(self.state), self.places.address("identity"))
+        for service in _ASKED_BY_OPERATORS:
+            write_private(address_file(self.state, service), self.places.address(service))
 
     def _start_databases(self) -> None:
         if self.database_url is None:
@@ -144,7 +146,8 @@ class Suite:
 
     def stop(self) -> None:
         """Stop in order: new requests, then running streams, then what those report to, then the databases."""
-        identity_address_file(self.state).unlink(missing_ok=True)
+        for service in _ASKED_BY_OPERATORS:
+            address_file(self.state, service).unlink(missing_ok=True)
         if self._runs("edge"):
             drain(str(self.places.admin_socket), _DRAIN_SECONDS)
         for service in ("edge", "inference"):

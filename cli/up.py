@@ -41,7 +41,7 @@ def up(settings: Settings) -> None:
             typer.echo("Starting PostgreSQL, four services and the edge …")
             suite.start()
             seeded = seed(suite)
-            variables = f"HASP_BASE_URL={suite.base_url}\nHASP_API_KEY={seeded.api_key}\n"
+            variables = f"HASP_BASE_URL={suite.base_url}\nHASP_API_KEY={seeded.api_key}\nHASP_ORG_ID={seeded.org_id}\n"
             write_private(developer_file, variables)
             typer.echo(_greeting(suite, seeded, time.monotonic() - started))
             _keep_running(suite)

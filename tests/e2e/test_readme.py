@@ -43,7 +43,8 @@ def run(clinic: Clinic, script: str, folder: Path) -> list[Any]:
 
 def shell(clinic: Clinic, script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / ".hasp").mkdir()
-    (folder / ".hasp" / "dev.env").write_text(f"HASP_BASE_URL={clinic.suite.base_url}\nHASP_API_KEY={clinic.key}\n")
+    variables = {"BASE_URL": clinic.suite.base_url, "API_KEY": clinic.key, "ORG_ID": clinic.org_id}
+    (folder / ".hasp" / "dev.env").write_text("".join(f"HASP_{name}={value}\n" for name, value in variables.items()))
     (folder / "hasp").write_text(f'#!/bin/sh\nPYTHONPATH={PATH} exec {sys.executable} -m cli "$@"\n')
     (folder / "hasp").chmod(0o700)
     return subprocess.run(
@@ -126,3 +127,16 @@ def test_the_commands_and_the_receiver_of_webhooks_do_what_they_say(
     assert [line.split()[:2] for line in printed.read_text().splitlines()] == [
         [queued["data"]["id"], "webhook.test"]
     ] * 2
+
+
+def test_the_commands_about_credits_do_what_they_say(clinic: Clinic, tmp_path: Path):
+    done = shell(clinic, shell_of("Credits"), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    *shown, usage, reconciled = done.stdout.splitlines()
+    account = {line[:12].rstrip(): line[13:] for line in shown}
+    assert account["plan"] == "enterprise, then growth"
+    assert (account["allotment"], account["adjustments"], account["packs"]) == ("1000000000", "-12.5", "500000")
+    assert (account["spend cap"], account["limit"]) == ("none", "1000499987.5")
+    credits_ = json.loads(usage)["data"]["credits"]
+    assert (credits_["allotment"], credits_["overage_purchased"]) == (999_999_988, 500_000)
+    assert reconciled == "checked 1, differences 0"
