@@ -15,6 +15,7 @@ from services.chassis.tls import Tls
 from services.chassis.watching import Watch
 from services.compliance import servicer
 from services.compliance.clients.destinations import Destinations, SystemResolver
+from services.compliance.clients.organizations import Organizations
 from services.compliance.clients.press.certificates import load_signing_identity
 from services.compliance.clients.press.press import Press
 from services.compliance.clients.receivers import Receivers, trust
@@ -33,6 +34,8 @@ async def serve() -> None:
     authority = time_stamping(settings.tsa_url, settings.tsa_certificate_file)
     destinations = Destinations(Policy(settings.webhook_allowed_networks), SystemResolver())
     receivers = Receivers(destinations, trust(settings.webhook_ca_file))
+    tls = Tls.from_dir(settings.tls_dir, "compliance")
+    identity = connect(settings.identity_address, "identity", tls)
     ground = Ground(
         db=db,
         clock=clock,
@@ -41,14 +44,13 @@ async def serve() -> None:
         endorsements=load_endorsements(settings.audit_endorsements_file),
         authority=authority,
         press=Press(load_signing_identity(settings.baa_key_file, settings.baa_certificate_file), authority),
+        name_of=Organizations(identity).name_of,
         destinations=destinations,
         send=receivers.send,
         deployment=settings.deployment,
         baa_signatory=settings.baa_signatory,
     )
     await db.open()
-    tls = Tls.from_dir(settings.tls_dir, "compliance")
-    identity = connect(settings.identity_address, "identity", tls)
     watch = Watch(identity, name="identity")
     authenticator = RemoteAuthenticator(identity, watch, clock)
     compliance = Compliance(ground)

@@ -23,7 +23,7 @@ from services.compliance.usecases.publishing import Publishing
 from services.compliance.usecases.webhooks import Webhooks
 from tests.compliance.exporting import ENTRIES, House
 from tests.compliance.receivers import Authority
-from tests.compliance.support import NOON
+from tests.compliance.support import NOON, example_clinic
 from tests.fakes import FrozenClock, principal_of_new_org
 from tests.postgres import DatabaseFactory, DatabaseUrls
 
@@ -72,7 +72,7 @@ def press(identity: SigningIdentity) -> Press:
 
 @pytest.fixture
 def documents(db: Database, clock: FrozenClock, press: Press) -> Documents:
-    return Documents(db, clock, IntakeTrail(clock), press, deployment="hasp.example")
+    return Documents(db, clock, IntakeTrail(clock), press, example_clinic, deployment="hasp.example")
 
 
 @pytest.fixture

@@ -22,6 +22,11 @@ SIGNATURE = Signature(VERSION, "Grace Harper", "Compliance Officer", "grace@clin
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)
 
 
+async def example_clinic(org_id: OrgId) -> str:
+    """What identity calls the organization."""
+    return "Example Clinic"
+
+
 def event(org_id: OrgId, **changed: Any) -> Event:
     """An event of `org_id` with an id of its own."""
     fields: dict[str, Any] = {

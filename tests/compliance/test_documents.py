@@ -29,7 +29,7 @@ from services.compliance.store import agreements as store
 from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditLog, IntakeTrail
 from services.compliance.usecases.documents import Documents
-from tests.compliance.support import NOON, SIGNATURE, VERSION, count
+from tests.compliance.support import NOON, SIGNATURE, VERSION, count, example_clinic
 from tests.compliance.time_stamping import Identity, authority
 from tests.compliance.time_stamping import identity as identity_of_authority
 from tests.fakes import FrozenClock
@@ -40,7 +40,7 @@ HOUR = timedelta(hours=1)
 
 def agreements_of(db: Database, clock: FrozenClock, press: Press) -> tuple[Agreements, Documents]:
     trail = IntakeTrail(clock)
-    documents = Documents(db, clock, trail, press, deployment="hasp.example")
+    documents = Documents(db, clock, trail, press, example_clinic, deployment="hasp.example")
     agreements = Agreements(db, clock, trail, ChangeLog(db, clock), documents, countersigned_by="Otto Operator")
     return agreements, documents
 

@@ -71,7 +71,11 @@ def acceptance(of: Template, **changed: str | datetime | None) -> Acceptance:
 
 async def made(press: Press, body: str = BODY, **changed: str | datetime | None) -> bytes:
     text = template(body)
-    return await press.make(document(text, acceptance(text, **changed), deployment="hasp.example", made_at=NOON))
+    return await press.make(
+        document(
+            text, acceptance(text, **changed), organization="Example Clinic", deployment="hasp.example", made_at=NOON
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,7 @@ def test_the_last_page_is_the_record_of_both_signatures(pdf: bytes, identity: Si
     record = pages(pdf)[-1]
     for said in (
         "Signatures",
+        "Example Clinic",
         "01KRBF4B00ORGANXZATXN00000",
         "Grace Harper",
         "Compliance Officer",
@@ -390,7 +395,9 @@ def test_pdfsig_finds_the_signature_good(pdf: bytes, tmp_path: Path) -> None:
 async def test_a_certificate_out_of_its_time_signs_nothing(press: Press, at: datetime) -> None:
     text = template()
     with pytest.raises(ServiceUnavailable, match="certificate is not valid"):
-        await press.make(document(text, acceptance(text), deployment="hasp.example", made_at=at))
+        await press.make(
+            document(text, acceptance(text), organization="Example Clinic", deployment="hasp.example", made_at=at)
+        )
 
 
 async def test_a_text_of_any_length_is_set(press: Press) -> None:

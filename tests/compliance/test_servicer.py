@@ -37,7 +37,7 @@ from services.compliance.clients.receivers import Receivers, trust
 from services.compliance.domain.destinations import Policy
 from services.compliance.usecases.compliance import Compliance, Ground
 from tests.compliance.calls import as_, printed, refusal
-from tests.compliance.support import SIGNERS, VERSION, placed, sequencing
+from tests.compliance.support import SIGNERS, VERSION, example_clinic, placed, sequencing
 from tests.fakes import FrozenClock, Tokens, principal_of_new_org
 
 SIGNATURE = {
@@ -73,6 +73,7 @@ async def port(
             endorsements=[],
             authority=None,
             press=press,
+            name_of=example_clinic,
             destinations=destinations,
             send=receivers.send,
             deployment="hasp.example",

@@ -104,6 +104,7 @@ PASSES_ON = {
 # Without a route, and changing nothing.
 READS = {
     "/hasp.identity.v1.AuthenticationService/Authenticate",
+    "/hasp.identity.v1.OrganizationService/GetOrganization",
     "/hasp.identity.v1.OrganizationService/ListOrganizations",
     "/hasp.identity.v1.InvocationService/WatchInvocation",
     "/hasp.inference.v1.PhiService/Scan",

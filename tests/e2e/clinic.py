@@ -19,6 +19,7 @@ MODEL = "claude-sonnet-4-6"
 class Clinic:
     suite: Suite
     org_id: str
+    name: str
     user_id: str
     email: str
     """The user's."""
@@ -44,7 +45,7 @@ class Clinic:
             key = organizations.issue_key(org_id, user_id, name="first", scopes=SCOPES)
         finally:
             organizations.close()
-        clinic = cls(suite, org_id, user_id, email, key.plaintext)
+        clinic = cls(suite, org_id, name, user_id, email, key.plaintext)
         wait_until(lambda: clinic.http.get("/v1/usage").status_code == 200)
         if baa:
             clinic.sign_baa()

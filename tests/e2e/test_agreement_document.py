@@ -52,7 +52,8 @@ def test_the_signed_agreement_is_downloaded_and_judged(clinic: Clinic):
     assert status.coverage is SignatureCoverageLevel.ENTIRE_FILE
     pages = [page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages]
     assert "164.504(e)" in "".join(pages)
-    for said in (acceptance["signer_name"], acceptance["template_sha256"], clinic.org_id, f"of {len(pages)}"):
+    signed = (acceptance["signer_name"], acceptance["template_sha256"])
+    for said in (*signed, clinic.name, clinic.org_id, f"of {len(pages)}"):
         assert said in pages[-1]
 
 

@@ -153,6 +153,11 @@ async def test_internal_services_answer_only_whom_the_contract_names(address: st
             organizations_pb.ListOrganizationsRequest(), timeout=TIMEOUT
         )
         assert (await refused(listing))[0] == "403"
+    async with channel_of("billing", address, tls_dir) as channel:
+        naming = OrganizationServiceStub(channel).GetOrganization(
+            organizations_pb.GetOrganizationRequest(org_id="0" * 26), timeout=TIMEOUT
+        )
+        assert (await refused(naming))[0] == "403"
 
 
 async def test_the_operator_makes_an_organization_a_user_and_a_key(
@@ -175,6 +180,12 @@ async def test_the_operator_makes_an_organization_a_user_and_a_key(
         assert await refused(stub.IssueApiKey(wanted, timeout=TIMEOUT)) == ("422", "VALIDATION_FAILED", "scopes[2]")
         listed = await stub.ListOrganizations(organizations_pb.ListOrganizationsRequest(), timeout=TIMEOUT)
         assert [each.id for each in listed.organizations] == [org_id]
+    async with channel_of("compliance", address, tls_dir) as channel:
+        stub = OrganizationServiceStub(channel)
+        named = await stub.GetOrganization(organizations_pb.GetOrganizationRequest(org_id=org_id), timeout=TIMEOUT)
+        assert named.organization == made.organization
+        unknown = stub.GetOrganization(organizations_pb.GetOrganizationRequest(org_id="0" * 26), timeout=TIMEOUT)
+        assert await refused(unknown) == ("404", "RESOURCE_NOT_FOUND", "org_id")
     keys = await ApiKeyServiceStub(edge).ListApiKeys(keys_pb.ListApiKeysRequest(), **bearing(issued.plaintext))
     assert [key.id for key in keys.data] == [issued.id]
 

@@ -57,8 +57,10 @@ def filename(version: str, acceptance_id: str) -> str:
     return f"baa-{version}-{acceptance_id}.pdf"
 
 
-def document(template: Template, acceptance: Acceptance, *, deployment: str, made_at: datetime) -> Document:
-    """Of a signature under that text. Raises ValueError when the signature is under another one."""
+def document(
+    template: Template, acceptance: Acceptance, *, organization: str, deployment: str, made_at: datetime
+) -> Document:
+    """Of a signature under that text; `organization` and `deployment` name the parties. Raises ValueError when the signature is under another one."""
     if (template.version, template.sha256) != (acceptance.template_version, acceptance.template_sha256):
         raise ValueError("the signature is under another text")
     return Document(
@@ -66,7 +68,11 @@ def document(template: Template, acceptance: Acceptance, *, deployment: str, mad
         version=template.version,
         acceptance_id=acceptance.id,
         text=parse(template.body_markdown),
-        record=(_covered_entity(acceptance), _business_associate(acceptance, deployment), _agreement(acceptance)),
+        record=(
+            _covered_entity(acceptance, organization),
+            _business_associate(acceptance, deployment),
+            _agreement(acceptance),
+        ),
         made_at=made_at,
     )
 
@@ -76,9 +82,10 @@ def moment(at: datetime) -> str:
     return f"{at:%B} {at.day}, {at:%Y, %H:%M:%S} UTC"
 
 
-def _covered_entity(acceptance: Acceptance) -> Part:
+def _covered_entity(acceptance: Acceptance, organization: str) -> Part:
     rows = (
-        Row("Organization", acceptance.org_id, fixed_width=True),
+        Row("Organization", organization),
+        Row("Organization's id", acceptance.org_id, fixed_width=True),
         Row("Signed by", acceptance.signer_name),
         Row("Title", acceptance.signer_title),
         Row("E-mail", acceptance.signer_email),

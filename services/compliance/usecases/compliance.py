@@ -15,7 +15,7 @@ from services.compliance.usecases.agreements import Agreements, Gates
 from services.compliance.usecases.audit_log import AuditIntake, AuditLog, IntakeTrail
 from services.compliance.usecases.courier import Courier, Send
 from services.compliance.usecases.dispatcher import Dispatcher
-from services.compliance.usecases.documents import Documents
+from services.compliance.usecases.documents import Documents, NameOf
 from services.compliance.usecases.exporting import Exports
 from services.compliance.usecases.fan_out import FanOut
 from services.compliance.usecases.proofs import Proofs
@@ -36,6 +36,7 @@ class Ground:
     endorsements: Sequence[str]
     authority: TimeStampingAuthority | None
     press: Press
+    name_of: NameOf
     destinations: Destinations
     send: Send
     deployment: str
@@ -47,7 +48,7 @@ class Compliance:
         g, trail = ground, IntakeTrail(ground.clock)
         self.changes = ChangeLog(g.db, g.clock)
         self.idempotency = Idempotency(g.db, g.clock, g.sealer)
-        self.documents = Documents(g.db, g.clock, trail, g.press, deployment=g.deployment)
+        self.documents = Documents(g.db, g.clock, trail, g.press, g.name_of, deployment=g.deployment)
         self.agreements = Agreements(
             g.db, g.clock, trail, self.changes, self.documents, countersigned_by=g.baa_signatory
         )

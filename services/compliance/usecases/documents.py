@@ -1,9 +1,10 @@
 """The PDF of a signed agreement: made once, then the same bytes for ever."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from services.chassis.access import Principal
+from services.chassis.access import OrgId, Principal
 from services.chassis.audit import Trail
 from services.chassis.clock import Clock
 from services.chassis.database import Database
@@ -13,6 +14,9 @@ from services.compliance.clients.press.press import Press
 from services.compliance.domain.agreements import Acceptance, Template
 from services.compliance.domain.documents import document, filename
 from services.compliance.store import agreements, documents
+
+NameOf = Callable[[OrgId], Awaitable[str]]
+"""An organization's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,21 @@ class Download:
 class Documents:
     """`deployment` is the operator's deployment, as the documents name it."""
 
-    def __init__(self, db: Database, clock: Clock, trail: Trail, press: Press, *, deployment: str) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, trail: Trail, press: Press, name_of: NameOf, *, deployment: str
+    ) -> None:
         self._db = db
         self._clock = clock
         self._trail = trail
         self._press = press
+        self._name_of = name_of
         self._deployment = deployment
 
     async def make(self, template: Template, acceptance: Acceptance) -> Made:
         """A tenth of a second, and what a time-stamping authority takes: never inside a transaction. Raises ServiceUnavailable."""
-        said = document(template, acceptance, deployment=self._deployment, made_at=self._clock.now())
+        organization = await self._name_of(OrgId(acceptance.org_id))
+        now = self._clock.now()
+        said = document(template, acceptance, organization=organization, deployment=self._deployment, made_at=now)
         pdf = await self._press.make(said)
         return Made(pdf, hashlib.sha256(pdf).hexdigest())
 

@@ -1,4 +1,4 @@
-"""OrganizationService: internal, for the operator's command."""
+"""OrganizationService: internal, for the operator's command and for siblings that name an organization."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ class OrganizationServicer(Contract):
     ) -> pb.ListOrganizationsResponse:
         organizations = await self._organizations.all_of_them()
         return pb.ListOrganizationsResponse(organizations=[wire.organization(each) for each in organizations])
+
+    async def GetOrganization(
+        self, request: pb.GetOrganizationRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetOrganizationResponse:
+        organization = await self._organizations.get(OrgId(request.org_id))
+        return pb.GetOrganizationResponse(organization=wire.organization(organization))
 
     async def CreateUser(
         self, request: pb.CreateUserRequest, context: grpc.aio.ServicerContext

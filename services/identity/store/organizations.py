@@ -26,6 +26,12 @@ async def all_of_them(tx: Tx) -> Sequence[Organization]:
     return [Organization(**row) for row in rows.mappings()]
 
 
+async def find(tx: Tx, org_id: OrgId) -> Organization | None:
+    rows = await tx.execute(select(organizations).where(organizations.c.org_id == org_id))
+    row = rows.mappings().one_or_none()
+    return None if row is None else Organization(**row)
+
+
 async def exists(tx: Tx, org_id: OrgId) -> bool:
     statement = select(organizations.c.org_id).where(organizations.c.org_id == org_id)
     return (await tx.execute(statement)).first() is not None

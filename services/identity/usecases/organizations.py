@@ -54,6 +54,14 @@ class Organizations:
         async with self._db.system_transaction() as tx:
             return await store.all_of_them(tx)
 
+    async def get(self, org_id: OrgId) -> Organization:
+        """Raises ResourceNotFound."""
+        async with self._db.transaction(org_id) as tx:
+            found = await store.find(tx, org_id)
+        if found is None:
+            raise ResourceNotFound("There is no such organization.", param="org_id")
+        return found
+
     async def create_user(self, org_id: OrgId, *, email: str, name: str, role: str) -> User:
         """Raises ResourceNotFound without the organization, ValidationFailed when it has a user of this address."""
         user = User(org_id, new_ulid(self._clock), email, name, role, self._clock.now())

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from hasp.access.v1 import access_pb2 as hasp_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hasp/identity/v1/organization_service.proto\x12\x10hasp.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"J\n\x0cOrganization\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x12\n\ncreated_at\x18\x04 \x01(\t\"o\n\x19\x43reateOrganizationRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x02\x18\x64\x12\x39\n\x04plan\x18\x02 \x01(\tB+\xbaH(r&R\tdeveloperR\x06growthR\x05scaleR\nenterprise\"R\n\x1a\x43reateOrganizationResponse\x12\x34\n\x0corganization\x18\x01 \x01(\x0b\x32\x1e.hasp.identity.v1.Organization\"\x1a\n\x18ListOrganizationsRequest\"R\n\x19ListOrganizationsResponse\x12\x35\n\rorganizations\x18\x01 \x03(\x0b\x32\x1e.hasp.identity.v1.Organization\"a\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\t\"\x89\x01\n\x11\x43reateUserRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x16\n\x05\x65mail\x18\x02 \x01(\tB\x07\xbaH\x04r\x02`\x01\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12)\n\x04role\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16R\x05ownerR\x05\x61\x64minR\x06member\":\n\x12\x43reateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.hasp.identity.v1.User\"\x8c\x01\n\x12IssueApiKeyRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x18\n\x06scopes\x18\x04 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x0e\n\x06\x66ormat\x18\x05 \x01(\t\"9\n\x13IssueApiKeyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\tplaintext\x18\x02 \x01(\tB\x03\x80\x01\x01\x32\xd5\x03\n\x13OrganizationService\x12z\n\x12\x43reateOrganization\x12+.hasp.identity.v1.CreateOrganizationRequest\x1a,.hasp.identity.v1.CreateOrganizationResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12w\n\x11ListOrganizations\x12*.hasp.identity.v1.ListOrganizationsRequest\x1a+.hasp.identity.v1.ListOrganizationsResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12\x62\n\nCreateUser\x12#.hasp.identity.v1.CreateUserRequest\x1a$.hasp.identity.v1.CreateUserResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12\x65\n\x0bIssueApiKey\x12$.hasp.identity.v1.IssueApiKeyRequest\x1a%.hasp.identity.v1.IssueApiKeyResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63lib\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hasp/identity/v1/organization_service.proto\x12\x10hasp.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"J\n\x0cOrganization\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x12\n\ncreated_at\x18\x04 \x01(\t\"o\n\x19\x43reateOrganizationRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x02\x18\x64\x12\x39\n\x04plan\x18\x02 \x01(\tB+\xbaH(r&R\tdeveloperR\x06growthR\x05scaleR\nenterprise\"R\n\x1a\x43reateOrganizationResponse\x12\x34\n\x0corganization\x18\x01 \x01(\x0b\x32\x1e.hasp.identity.v1.Organization\"\x1a\n\x18ListOrganizationsRequest\"R\n\x19ListOrganizationsResponse\x12\x35\n\rorganizations\x18\x01 \x03(\x0b\x32\x1e.hasp.identity.v1.Organization\"2\n\x16GetOrganizationRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\"O\n\x17GetOrganizationResponse\x12\x34\n\x0corganization\x18\x01 \x01(\x0b\x32\x1e.hasp.identity.v1.Organization\"a\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\t\"\x89\x01\n\x11\x43reateUserRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x16\n\x05\x65mail\x18\x02 \x01(\tB\x07\xbaH\x04r\x02`\x01\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12)\n\x04role\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16R\x05ownerR\x05\x61\x64minR\x06member\":\n\x12\x43reateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.hasp.identity.v1.User\"\x8c\x01\n\x12IssueApiKeyRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x19\n\x07user_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x18\n\x06scopes\x18\x04 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x0e\n\x06\x66ormat\x18\x05 \x01(\t\"9\n\x13IssueApiKeyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\tplaintext\x18\x02 \x01(\tB\x03\x80\x01\x01\x32\xd4\x04\n\x13OrganizationService\x12z\n\x12\x43reateOrganization\x12+.hasp.identity.v1.CreateOrganizationRequest\x1a,.hasp.identity.v1.CreateOrganizationResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12w\n\x11ListOrganizations\x12*.hasp.identity.v1.ListOrganizationsRequest\x1a+.hasp.identity.v1.ListOrganizationsResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12}\n\x0fGetOrganization\x12(.hasp.identity.v1.GetOrganizationRequest\x1a).hasp.identity.v1.GetOrganizationResponse\"\x15\x8a\xb5\x18\x11\x12\x03\x63li\x12\ncompliance\x12\x62\n\nCreateUser\x12#.hasp.identity.v1.CreateUserRequest\x1a$.hasp.identity.v1.CreateUserResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12\x65\n\x0bIssueApiKey\x12$.hasp.identity.v1.IssueApiKeyRequest\x1a%.hasp.identity.v1.IssueApiKeyResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63lib\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\002\030d'
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['plan']._loaded_options = None
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['plan']._serialized_options = b'\272H(r&R\tdeveloperR\006growthR\005scaleR\nenterprise'
+  _globals['_GETORGANIZATIONREQUEST'].fields_by_name['org_id']._loaded_options = None
+  _globals['_GETORGANIZATIONREQUEST'].fields_by_name['org_id']._serialized_options = b'\272H\005r\003\230\001\032'
   _globals['_CREATEUSERREQUEST'].fields_by_name['org_id']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['org_id']._serialized_options = b'\272H\005r\003\230\001\032'
   _globals['_CREATEUSERREQUEST'].fields_by_name['email']._loaded_options = None
@@ -59,6 +61,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateOrganization']._serialized_options = b'\212\265\030\005\022\003cli'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['ListOrganizations']._loaded_options = None
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['ListOrganizations']._serialized_options = b'\212\265\030\005\022\003cli'
+  _globals['_ORGANIZATIONSERVICE'].methods_by_name['GetOrganization']._loaded_options = None
+  _globals['_ORGANIZATIONSERVICE'].methods_by_name['GetOrganization']._serialized_options = b'\212\265\030\021\022\003cli\022\ncompliance'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\212\265\030\005\022\003cli'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['IssueApiKey']._loaded_options = None
@@ -73,16 +77,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=422
   _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=424
   _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=506
-  _globals['_USER']._serialized_start=508
-  _globals['_USER']._serialized_end=605
-  _globals['_CREATEUSERREQUEST']._serialized_start=608
-  _globals['_CREATEUSERREQUEST']._serialized_end=745
-  _globals['_CREATEUSERRESPONSE']._serialized_start=747
-  _globals['_CREATEUSERRESPONSE']._serialized_end=805
-  _globals['_ISSUEAPIKEYREQUEST']._serialized_start=808
-  _globals['_ISSUEAPIKEYREQUEST']._serialized_end=948
-  _globals['_ISSUEAPIKEYRESPONSE']._serialized_start=950
-  _globals['_ISSUEAPIKEYRESPONSE']._serialized_end=1007
-  _globals['_ORGANIZATIONSERVICE']._serialized_start=1010
-  _globals['_ORGANIZATIONSERVICE']._serialized_end=1479
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=508
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=558
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=560
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=639
+  _globals['_USER']._serialized_start=641
+  _globals['_USER']._serialized_end=738
+  _globals['_CREATEUSERREQUEST']._serialized_start=741
+  _globals['_CREATEUSERREQUEST']._serialized_end=878
+  _globals['_CREATEUSERRESPONSE']._serialized_start=880
+  _globals['_CREATEUSERRESPONSE']._serialized_end=938
+  _globals['_ISSUEAPIKEYREQUEST']._serialized_start=941
+  _globals['_ISSUEAPIKEYREQUEST']._serialized_end=1081
+  _globals['_ISSUEAPIKEYRESPONSE']._serialized_start=1083
+  _globals['_ISSUEAPIKEYRESPONSE']._serialized_end=1140
+  _globals['_ORGANIZATIONSERVICE']._serialized_start=1143
+  _globals['_ORGANIZATIONSERVICE']._serialized_end=1739
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class OrganizationServiceStub:
-    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command.
+    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command
+    and for siblings that name an organization.
     """
 
     def __init__(self, channel):
@@ -45,6 +46,11 @@ class OrganizationServiceStub:
                 request_serializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
                 response_deserializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
                 _registered_method=True)
+        self.GetOrganization = channel.unary_unary(
+                '/hasp.identity.v1.OrganizationService/GetOrganization',
+                request_serializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationRequest.SerializeToString,
+                response_deserializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationResponse.FromString,
+                _registered_method=True)
         self.CreateUser = channel.unary_unary(
                 '/hasp.identity.v1.OrganizationService/CreateUser',
                 request_serializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.CreateUserRequest.SerializeToString,
@@ -58,7 +64,8 @@ class OrganizationServiceStub:
 
 
 class OrganizationServiceServicer:
-    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command.
+    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command
+    and for siblings that name an organization.
     """
 
     def CreateOrganization(self, request, context):
@@ -70,6 +77,13 @@ class OrganizationServiceServicer:
 
     def ListOrganizations(self, request, context):
         """ListOrganizations returns all organizations, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrganization(self, request, context):
+        """GetOrganization returns one organization. Compliance prints its name in agreements.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +116,11 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
                     request_deserializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.FromString,
                     response_serializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.SerializeToString,
             ),
+            'GetOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrganization,
+                    request_deserializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationRequest.FromString,
+                    response_serializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationResponse.SerializeToString,
+            ),
             'CreateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUser,
                     request_deserializer=hasp_dot_identity_dot_v1_dot_organization__service__pb2.CreateUserRequest.FromString,
@@ -121,7 +140,8 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrganizationService:
-    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command.
+    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command
+    and for siblings that name an organization.
     """
 
     @staticmethod
@@ -168,6 +188,33 @@ class OrganizationService:
             '/hasp.identity.v1.OrganizationService/ListOrganizations',
             hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
             hasp_dot_identity_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hasp.identity.v1.OrganizationService/GetOrganization',
+            hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationRequest.SerializeToString,
+            hasp_dot_identity_dot_v1_dot_organization__service__pb2.GetOrganizationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,20 +13,26 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrganizationServiceStub:
-    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command."""
+    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command
+    and for siblings that name an organization.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.CreateOrganizationRequest, _organization_service_pb2.CreateOrganizationResponse]
     """CreateOrganization makes an organization; its billing account follows through the outbox."""
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]
     """ListOrganizations returns all organizations, oldest first."""
+    GetOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.GetOrganizationResponse]
+    """GetOrganization returns one organization. Compliance prints its name in agreements."""
     CreateUser: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.CreateUserRequest, _organization_service_pb2.CreateUserResponse]
     """CreateUser adds a person to an organization."""
     IssueApiKey: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.IssueApiKeyRequest, _organization_service_pb2.IssueApiKeyResponse]
     """IssueApiKey makes a key for a user, with any scopes."""
 
 class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command."""
+    """OrganizationService does what no key can do yet: it makes organizations, their users and a first key. Internal, for the operator's `hasp` command
+    and for siblings that name an organization.
+    """
 
     @_abc_1.abstractmethod
     def CreateOrganization(
@@ -43,6 +49,14 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_organization_service_pb2.ListOrganizationsRequest, _abc.Awaitable[_organization_service_pb2.ListOrganizationsResponse]],
     ) -> _abc.Awaitable[_organization_service_pb2.ListOrganizationsResponse]:
         """ListOrganizations returns all organizations, oldest first."""
+
+    @_abc_1.abstractmethod
+    def GetOrganization(
+        self,
+        request: _organization_service_pb2.GetOrganizationRequest,
+        context: _aio.ServicerContext[_organization_service_pb2.GetOrganizationRequest, _abc.Awaitable[_organization_service_pb2.GetOrganizationResponse]],
+    ) -> _abc.Awaitable[_organization_service_pb2.GetOrganizationResponse]:
+        """GetOrganization returns one organization. Compliance prints its name in agreements."""
 
     @_abc_1.abstractmethod
     def CreateUser(
