@@ -16,6 +16,7 @@ _LOCK = 0x68617370_0006
 
 # One snapshot: settlements that commit meanwhile are in all of the sums or in none. What belongs to a cycle was booked after the cycle had begun,
 # or by a clock that is a little behind. Settlements are priced a second time, from the kept file alone: not by the program that priced them first.
+# `prices` is materialized, or a catalogue is parsed for every settlement.
 _DIFFERENCES = text(
     """
     WITH journal AS (
@@ -27,7 +28,7 @@ _DIFFERENCES = text(
     ), held AS (
         SELECT org_id, cycle_start, sum(bound) AS reserved FROM reservations WHERE :org_id IN ('', org_id) AND cycle_start >= :since
         GROUP BY org_id, cycle_start
-    ), prices AS (
+    ), prices AS MATERIALIZED (
         SELECT c.version, model ->> 'id' AS model, (model ->> 'credit_ratio')::numeric AS ratio,
                (file.json -> 'weights' ->> 'cache_read')::numeric AS cache_read,
                (file.json -> 'weights' ->> 'cache_write')::numeric AS cache_write
