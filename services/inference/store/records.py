@@ -6,6 +6,7 @@ transaction, in one round trip, so that load becomes bigger batches instead of l
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, LiteralString, TypeVar
 
 import orjson
@@ -71,8 +72,13 @@ async def insert_with(db: Database, opening: Opening, step: ConversationStep | N
 
 async def end_batch(db: Database, endings: Sequence[tuple[Ending, Owes]]) -> list[bool | Exception]:
     """Each ending with what it owes the siblings, in one commit; False where the record was ended by somebody else."""
-    cursors = await _together(db, endings, _end, lambda _, error: error)
-    return [cursor if isinstance(cursor, Exception) else bool(await _first(cursor)) for cursor in cursors]
+    # In the order of checkpoints: two commits that take the same rows in two orders would wait for each other.
+    order = sorted(range(len(endings)), key=lambda place: (endings[place][0].org_id, endings[place][0].request_id))
+    cursors = await _together(db, [endings[place] for place in order], _end, lambda _, error: error)
+    answers: dict[int, bool | Exception] = {}
+    for place, cursor in zip(order, cursors, strict=True):
+        answers[place] = cursor if isinstance(cursor, Exception) else bool(await _first(cursor))
+    return [answers[place] for place in range(len(endings))]
 
 
 async def _insert(connection: Connection, opening: Opening) -> None:
@@ -142,7 +148,7 @@ async def _end(connection: Connection, item: tuple[Ending, Owes]) -> psycopg.Asy
 async def checkpoint(db: Database, running: Sequence[tuple[OrgId, str, str, Usage, str | None, bytes | None]]) -> None:
     """(org, request, owner, usage, the provider's id, sealed answer so far) of running requests."""
     async with db.hot.connection() as connection, connection.pipeline(), connection.transaction():
-        for org_id, request_id, owner_id, usage, provider_message_id, answer in running:
+        for org_id, request_id, owner_id, usage, provider_message_id, answer in sorted(running, key=itemgetter(0, 1)):
             await connection.execute(
                 _CHECKPOINT,
                 (
