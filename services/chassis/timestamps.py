@@ -17,4 +17,7 @@ def parse_iso(text: str) -> datetime:
     at = datetime.fromisoformat(text.strip().replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
     if at.tzinfo is None:
         raise ValueError("the offset is missing")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment is before the year 1 or after 9999") from None

@@ -4,6 +4,8 @@ from datetime import timedelta
 import pytest
 from google.protobuf.json_format import MessageToDict
 from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
+from psycopg import AsyncConnection
+from sqlalchemy.exc import DBAPIError
 
 from services.billing.usecases.budgets import Budgets, Thresholds
 from services.billing.usecases.metering import Metering
@@ -12,6 +14,7 @@ from services.chassis.database import Database
 from services.chassis.errors import ValidationFailed
 from tests.billing.requests import demand, rows, settlement
 from tests.fakes import FrozenClock
+from tests.postgres import DatabaseUrls
 
 
 async def told(db: Database, who: Principal) -> list[AuditEvent]:
@@ -92,6 +95,34 @@ async def test_a_threshold_is_announced_once_a_cycle(
     clock.advance(timedelta(days=31))
     await use(metering, alice, clock, 950)
     assert await thresholds.announce() == 2
+
+
+async def test_what_was_crossed_is_announced_once_though_the_announcer_dies(
+    budgets: Budgets,
+    thresholds: Thresholds,
+    metering: Metering,
+    db: Database,
+    urls: DatabaseUrls,
+    alice: Principal,
+    clock: FrozenClock,
+) -> None:
+    """It dies between having marked the crossings and having written the events: its session ends, as that of a killed process does."""
+    await budgets.update(alice, {"spend_cap": 1000, "alert_thresholds": [50, 60, 90]})
+    await use(metering, alice, clock, 700)
+    async with await AsyncConnection.connect(urls.app_url, autocommit=True) as other:
+        async with other.transaction():
+            await other.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+            announcing = asyncio.create_task(thresholds.announce())
+            stuck = "SELECT pid FROM pg_locks WHERE relation = 'outbox'::regclass AND NOT granted"
+            while (found := await (await other.execute(stuck)).fetchone()) is None:  # noqa: ASYNC110 - of another session
+                await asyncio.sleep(0.01)
+            await other.execute("SELECT pg_terminate_backend(%s)", found)
+            with pytest.raises(DBAPIError):
+                await announcing
+    assert await thresholds.announce() == 2
+    assert await thresholds.announce() == 0
+    events = [event for event in await told(db, alice) if event.action == "budget.threshold_reached"]
+    assert sorted(MessageToDict(event.metadata)["threshold"] for event in events) == [50, 60]
 
 
 async def test_a_lower_cap_reaches_a_threshold_too(

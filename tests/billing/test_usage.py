@@ -75,6 +75,8 @@ async def test_every_range_sums_what_ended_in_it(
         (midnight + 3 * day - timedelta(microseconds=1), midnight + 5 * day + timedelta(microseconds=1)),
         (told[10][0], told[50][0]),
         (OPENED - 9 * day, OPENED - 8 * day),
+        (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+        (datetime.max.replace(tzinfo=UTC) - timedelta(hours=9), datetime.max.replace(tzinfo=UTC)),
     ]
     for start, end in ranges:
         usage = await usages.get(alice, start=start, end=end, grouping=grouping)
@@ -116,6 +118,11 @@ async def test_the_cycle_is_the_range_from_its_start_to_its_end(
 
 
 async def test_an_empty_range_is_refused(usages: Usages, alice: Principal) -> None:
-    with pytest.raises(ValidationFailed) as refused:
-        await usages.get(alice, start=OPENED, end=OPENED, grouping=None)
-    assert refused.value.param == "end"
+    for start, end, param in (
+        (OPENED, OPENED, "end"),
+        (OPENED + timedelta(days=99), None, "start"),
+        (None, OPENED, "end"),
+    ):
+        with pytest.raises(ValidationFailed) as refused:
+            await usages.get(alice, start=start, end=end, grouping=None)
+        assert refused.value.param == param

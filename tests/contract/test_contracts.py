@@ -135,3 +135,6 @@ def test_timestamps_print_an_offset_and_read_back() -> None:
     assert iso(parse_iso("2026-05-11T14:00:00+02:00")) == "2026-05-11T12:00:00+00:00"
     with pytest.raises(ValueError, match="offset"):
         parse_iso("2026-05-11T12:00:00")
+    for beyond in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        with pytest.raises(ValueError, match="year"):
+            parse_iso(beyond)

@@ -1,8 +1,10 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.settings import ROOT
 from cli.suite import Suite
 from tests.e2e.clinic import Clinic
 
@@ -27,8 +29,10 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 @pytest.fixture(scope="package")
 def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """Two processes of each service. Tests leave it as they found it."""
-    suite = Suite(state=tmp_path_factory.mktemp("replicated"), replicas=2, environment={"HASP_PHI_WORKERS": "1"})
+    """Two processes of each service, with a developer plan of its own. Tests leave it as they found it."""
+    folder = tmp_path_factory.mktemp("replicated")
+    environment = {"HASP_PHI_WORKERS": "1", "HASP_CATALOGUE": str(_catalogue(folder / "catalogue.json"))}
+    suite = Suite(state=folder / "state", replicas=2, environment=environment)
     suite.start()
     yield suite
     suite.stop()
@@ -40,3 +44,12 @@ def clinic(replicated: Suite) -> Iterator[Clinic]:
     clinic = Clinic.open(replicated)
     yield clinic
     clinic.close()
+
+
+def _catalogue(file: Path) -> Path:
+    """The house's, with limits of the developer plan that are used up in a second or two: 120 requests a minute, and no others."""
+    catalogue = json.loads((ROOT / "catalogue" / "catalogue.json").read_bytes())
+    (plan,) = (plan for plan in catalogue["plans"] if plan["id"] == "developer")
+    plan["limits"] = {"requests_per_minute": 120, "requests_per_day": None, "tokens_per_minute": None}
+    file.write_text(json.dumps(catalogue))
+    return file

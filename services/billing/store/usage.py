@@ -39,8 +39,10 @@ async def of_cycle(tx: Tx, org_id: OrgId, cycle_start: datetime, grouping: Group
 
 async def of_range(tx: Tx, org_id: OrgId, start: datetime, end: datetime, grouping: Grouping) -> tuple[Group, ...]:
     """Requests that ended from `start` to before `end`. Ordered as `of_cycle`."""
-    first, last = _midnight(start + _DAY - timedelta(microseconds=1)), _midnight(end)
+    last = _midnight(end)
     ended = settlements.c.occurred_at
+    # Less than a day before `last` there is no whole day; and after the last day of the calendar no midnight.
+    first = last if last - start < _DAY else _midnight(start + _DAY - timedelta(microseconds=1))
     if first >= last:
         return await _grouped(tx, _single(org_id, and_(ended >= start, ended < end)).subquery(), grouping)
     edges = or_(and_(ended >= start, ended < first), and_(ended >= last, ended < end))

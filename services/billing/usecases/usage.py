@@ -32,9 +32,10 @@ class Usages:
                 by_model = await store.of_cycle(tx, caller.org_id, start, Grouping.MODEL)
                 series = await store.of_cycle(tx, caller.org_id, start, grouping) if grouping else ()
             else:
+                given = "start" if end is None else "end"
                 start, end = start or cycle.cycle_start, end or cycle.cycle_end
                 if end <= start:
-                    raise ValidationFailed("end must be after start.", param="end")
+                    raise ValidationFailed("end must be after start; what is not given is the cycle's.", param=given)
                 by_model = await store.of_range(tx, caller.org_id, start, end, Grouping.MODEL)
                 series = await store.of_range(tx, caller.org_id, start, end, grouping) if grouping else ()
         return Usage(
