@@ -3,22 +3,29 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from typing import get_args
 
+import protovalidate
 import pytest
 from google.protobuf.json_format import MessageToDict
+from hasp.billing.v1.account_admin_service_pb2 import AddOverageRequest, AdjustCreditsRequest
 from hasp.compliance.v1.audit_intake_service_pb2 import AuditEvent
 
+from cli.credits import Reason as CommandsReason
 from services.billing import wire
 from services.billing.domain.adjustments import Reason
 from services.billing.usecases.accounts import Accounts
 from services.billing.usecases.budgets import Budgets, Thresholds
+from services.billing.usecases.catalogues import Catalogues
 from services.billing.usecases.metering import Metering
 from services.billing.usecases.usage import Usages
 from services.chassis.access import Principal
+from services.chassis.audit import AuditTrail
 from services.chassis.database import Database
 from services.chassis.errors import ResourceNotFound, ValidationFailed
 from tests.billing.requests import demand, rows, settlement
 from tests.fakes import FrozenClock, principal_of_new_org
+from tests.postgres import DatabaseUrls
 
 PLAN = 1_000_000
 LEGS = "SELECT source, adjustment, allotment, overage, reserved, used, reason FROM entries WHERE kind = 'adjustment'"
@@ -210,3 +217,52 @@ async def test_an_unknown_organization_is_not_adjusted(accounts: Accounts, db: D
     with pytest.raises(ResourceNotFound):
         await adjust(accounts, stranger, "1")
     assert await told(db, stranger, "account.credits_adjusted") == []
+
+
+async def test_every_reason_is_known_to_the_contract_the_command_and_the_ledger(
+    accounts: Accounts, db: Database, bob: Principal
+) -> None:
+    for reason in Reason:
+        request = AdjustCreditsRequest(org_id=bob.org_id, credits="1", reason=reason, adjustment_id=reason)
+        protovalidate.validate(request)
+        await accounts.adjust(bob.org_id, credits_=Decimal(1), reason=reason, adjustment_id=reason)
+    assert {reason for *_, reason in await rows(db, bob.org_id, LEGS)} == set(Reason) == set(get_args(CommandsReason))
+
+
+@pytest.mark.parametrize("name", ["", "two words", "-dash", "a\0b", "a" * 65, "Zoë"])
+def test_an_id_is_no_text(name: str) -> None:
+    org_id = "0" * 26
+    for request in (
+        AdjustCreditsRequest(org_id=org_id, credits="1", reason="goodwill", adjustment_id=name),
+        AddOverageRequest(org_id=org_id, credits=1, pack_id=name),
+    ):
+        with pytest.raises(protovalidate.ValidationError):
+            protovalidate.validate(request)
+
+
+async def test_it_may_come_at_any_moment(
+    accounts: Accounts, catalogues: Catalogues, urls: DatabaseUrls, db: Database, alice: Principal, clock: FrozenClock
+) -> None:
+    databases = [Database(urls.app_url) for _ in range(2)]
+    for database in databases:
+        await database.open()
+    replicas = [Accounts(database, clock, AuditTrail(clock)) for database in databases]
+    meterings = [Metering(database, clock, catalogues, of) for database, of in zip(databases, replicas, strict=True)]
+
+    async def caller(number: int) -> None:
+        for _ in range(10):
+            request = demand(alice, clock, principal_id=f"key {number}", output=10)
+            assert (await meterings[number % 2].reserve(request)).reserved
+            assert await meterings[1 - number % 2].settle([settlement(request, clock.now(), output=7)]) == [0]
+
+    async def operator(number: int) -> None:
+        for step in range(10):
+            await adjust(replicas[number], alice, f"{step - 3}.25", f"adjustment-{step}")
+            await replicas[1 - number].add_overage(alice.org_id, credits_=step + 1, pack_id=f"pack-{step}")
+
+    await asyncio.gather(*map(caller, range(8)), *map(operator, range(2)))
+    for database in databases:
+        await database.close()
+    given = sum(Decimal(f"{step - 3}.25") for step in range(10))
+    assert await rows(db, alice.org_id, BALANCES) == [(10_000_000 + given, given, 55, 8 * 10 * 7)]
+    assert await accounts.reconcile(None) == (1, [])

@@ -186,3 +186,17 @@ async def test_months_ago_is_left_to_the_operators_own_look(
     assert report.found == ()
     checked, lines = await accounts.reconcile(alice.org_id)
     assert (checked, len(lines)) == (1, 1)
+
+
+async def test_it_runs_by_itself(db: Database, alice: Principal, clock: FrozenClock) -> None:
+    running = asyncio.create_task(Reconciler(db, clock, AuditTrail(clock), pause=timedelta(milliseconds=10)).run())
+    kept: list[tuple] = []
+    for count in (1, 2):
+        for _ in range(1000):
+            kept = await rows(db, alice.org_id, "SELECT count(*) FROM reconciliations")
+            if kept == [(count,)]:
+                break
+            await asyncio.sleep(0.01)
+        assert kept == [(count,)]
+        clock.advance(timedelta(hours=1))
+    running.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import structlog
 
@@ -14,16 +15,18 @@ from services.chassis.clock import Clock
 from services.chassis.database import Database
 
 _SYSTEM = Actor(type="system", id="billing")
-_PAUSE_SECONDS = 60
 
 log = structlog.get_logger()
 
 
 class Reconciler:
-    def __init__(self, db: Database, clock: Clock, trail: Trail) -> None:
+    """`pause`: how often it looks whether a report is due."""
+
+    def __init__(self, db: Database, clock: Clock, trail: Trail, *, pause: timedelta = timedelta(minutes=1)) -> None:
         self._db = db
         self._clock = clock
         self._trail = trail
+        self._pause = pause.total_seconds()
 
     async def report(self) -> Report | None:
         """Reconcile, keep and log the report, and record what differs now and did not before. None: it is not due, or another replica is at it."""
@@ -56,8 +59,8 @@ class Reconciler:
         return report
 
     async def run(self) -> None:
-        """Report for ever. It looks once a minute whether a report is due."""
+        """Report for ever."""
         while True:
             # First, so that a report which cannot be made is not tried again at once.
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self._pause)
             await self.report()

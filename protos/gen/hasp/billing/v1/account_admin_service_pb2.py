@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from hasp.access.v1 import access_pb2 as hasp_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hasp/billing/v1/account_admin_service.proto\x12\x0fhasp.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"[\n\x12OpenAccountRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x15\n\x04plan\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\x12\x14\n\x0copened_at_ms\x18\x03 \x01(\x03\"\x15\n\x13OpenAccountResponse\"-\n\x11GetAccountRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\"\xd8\x01\n\x12GetAccountResponse\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x11\n\tnext_plan\x18\x02 \x01(\t\x12\x13\n\x0b\x63ycle_start\x18\x03 \x01(\t\x12\x11\n\tcycle_end\x18\x04 \x01(\t\x12\x11\n\tallotment\x18\x05 \x01(\t\x12\x13\n\x0b\x61\x64justments\x18\x06 \x01(\t\x12\x0f\n\x07overage\x18\x07 \x01(\t\x12\x0c\n\x04used\x18\x08 \x01(\t\x12\x10\n\x08reserved\x18\t \x01(\t\x12\x11\n\tspend_cap\x18\n \x01(\t\x12\r\n\x05limit\x18\x0b \x01(\t\"D\n\x11\x43hangePlanRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x15\n\x04plan\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\"\x14\n\x12\x43hangePlanResponse\"l\n\x11\x41\x64\x64OverageRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12!\n\x07\x63redits\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x10\x80\x80\x9a\xa6\xea\xaf\xe3\x01 \x00\x12\x1a\n\x07pack_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x14\n\x12\x41\x64\x64OverageResponse\"\xc3\x01\n\x14\x41\x64justCreditsRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x37\n\x07\x63redits\x18\x02 \x01(\tB&\xbaH#r!2\x1f^-?[0-9]{1,15}(\\.[0-9]{1,12})?$\x12\x36\n\x06reason\x18\x03 \x01(\tB&\xbaH#r!R\ncorrectionR\x08goodwillR\tmigration\x12 \n\radjustment_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x17\n\x15\x41\x64justCreditsResponse\"\"\n\x10ReconcileRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\"9\n\x11ReconcileResponse\x12\x0f\n\x07\x63hecked\x18\x01 \x01(\x03\x12\x13\n\x0b\x64ifferences\x18\x02 \x03(\t2\xf4\x04\n\x13\x41\x63\x63ountAdminService\x12m\n\x0bOpenAccount\x12#.hasp.billing.v1.OpenAccountRequest\x1a$.hasp.billing.v1.OpenAccountResponse\"\x13\x8a\xb5\x18\x0f\x12\x08identity\x12\x03\x63li\x12`\n\nGetAccount\x12\".hasp.billing.v1.GetAccountRequest\x1a#.hasp.billing.v1.GetAccountResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12`\n\nChangePlan\x12\".hasp.billing.v1.ChangePlanRequest\x1a#.hasp.billing.v1.ChangePlanResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12`\n\nAddOverage\x12\".hasp.billing.v1.AddOverageRequest\x1a#.hasp.billing.v1.AddOverageResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12i\n\rAdjustCredits\x12%.hasp.billing.v1.AdjustCreditsRequest\x1a&.hasp.billing.v1.AdjustCreditsResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12]\n\tReconcile\x12!.hasp.billing.v1.ReconcileRequest\x1a\".hasp.billing.v1.ReconcileResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63lib\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+hasp/billing/v1/account_admin_service.proto\x12\x0fhasp.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bhasp/access/v1/access.proto\"[\n\x12OpenAccountRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x15\n\x04plan\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\x12\x14\n\x0copened_at_ms\x18\x03 \x01(\x03\"\x15\n\x13OpenAccountResponse\"-\n\x11GetAccountRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\"\xd8\x01\n\x12GetAccountResponse\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x11\n\tnext_plan\x18\x02 \x01(\t\x12\x13\n\x0b\x63ycle_start\x18\x03 \x01(\t\x12\x11\n\tcycle_end\x18\x04 \x01(\t\x12\x11\n\tallotment\x18\x05 \x01(\t\x12\x13\n\x0b\x61\x64justments\x18\x06 \x01(\t\x12\x0f\n\x07overage\x18\x07 \x01(\t\x12\x0c\n\x04used\x18\x08 \x01(\t\x12\x10\n\x08reserved\x18\t \x01(\t\x12\x11\n\tspend_cap\x18\n \x01(\t\x12\r\n\x05limit\x18\x0b \x01(\t\"D\n\x11\x43hangePlanRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x15\n\x04plan\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(\"\x14\n\x12\x43hangePlanResponse\"\x8c\x01\n\x11\x41\x64\x64OverageRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12!\n\x07\x63redits\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x10\x80\x80\x9a\xa6\xea\xaf\xe3\x01 \x00\x12:\n\x07pack_id\x18\x03 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$\"\x14\n\x12\x41\x64\x64OverageResponse\"\xe3\x01\n\x14\x41\x64justCreditsRequest\x12\x18\n\x06org_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\x1a\x12\x37\n\x07\x63redits\x18\x02 \x01(\tB&\xbaH#r!2\x1f^-?[0-9]{1,15}(\\.[0-9]{1,12})?$\x12\x36\n\x06reason\x18\x03 \x01(\tB&\xbaH#r!R\ncorrectionR\x08goodwillR\tmigration\x12@\n\radjustment_id\x18\x04 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$\"\x17\n\x15\x41\x64justCreditsResponse\"\"\n\x10ReconcileRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\"9\n\x11ReconcileResponse\x12\x0f\n\x07\x63hecked\x18\x01 \x01(\x03\x12\x13\n\x0b\x64ifferences\x18\x02 \x03(\t2\xf4\x04\n\x13\x41\x63\x63ountAdminService\x12m\n\x0bOpenAccount\x12#.hasp.billing.v1.OpenAccountRequest\x1a$.hasp.billing.v1.OpenAccountResponse\"\x13\x8a\xb5\x18\x0f\x12\x08identity\x12\x03\x63li\x12`\n\nGetAccount\x12\".hasp.billing.v1.GetAccountRequest\x1a#.hasp.billing.v1.GetAccountResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12`\n\nChangePlan\x12\".hasp.billing.v1.ChangePlanRequest\x1a#.hasp.billing.v1.ChangePlanResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12`\n\nAddOverage\x12\".hasp.billing.v1.AddOverageRequest\x1a#.hasp.billing.v1.AddOverageResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12i\n\rAdjustCredits\x12%.hasp.billing.v1.AdjustCreditsRequest\x1a&.hasp.billing.v1.AdjustCreditsResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63li\x12]\n\tReconcile\x12!.hasp.billing.v1.ReconcileRequest\x1a\".hasp.billing.v1.ReconcileResponse\"\t\x8a\xb5\x18\x05\x12\x03\x63lib\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDOVERAGEREQUEST'].fields_by_name['credits']._loaded_options = None
   _globals['_ADDOVERAGEREQUEST'].fields_by_name['credits']._serialized_options = b'\272H\r\"\013\020\200\200\232\246\352\257\343\001 \000'
   _globals['_ADDOVERAGEREQUEST'].fields_by_name['pack_id']._loaded_options = None
-  _globals['_ADDOVERAGEREQUEST'].fields_by_name['pack_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_ADDOVERAGEREQUEST'].fields_by_name['pack_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['org_id']._loaded_options = None
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['org_id']._serialized_options = b'\272H\005r\003\230\001\032'
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['credits']._loaded_options = None
@@ -56,7 +56,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H#r!R\ncorrectionR\010goodwillR\tmigration'
   _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['adjustment_id']._loaded_options = None
-  _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['adjustment_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_ADJUSTCREDITSREQUEST'].fields_by_name['adjustment_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'
   _globals['_ACCOUNTADMINSERVICE'].methods_by_name['OpenAccount']._loaded_options = None
   _globals['_ACCOUNTADMINSERVICE'].methods_by_name['OpenAccount']._serialized_options = b'\212\265\030\017\022\010identity\022\003cli'
   _globals['_ACCOUNTADMINSERVICE'].methods_by_name['GetAccount']._loaded_options = None
@@ -81,18 +81,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPLANREQUEST']._serialized_end=572
   _globals['_CHANGEPLANRESPONSE']._serialized_start=574
   _globals['_CHANGEPLANRESPONSE']._serialized_end=594
-  _globals['_ADDOVERAGEREQUEST']._serialized_start=596
-  _globals['_ADDOVERAGEREQUEST']._serialized_end=704
-  _globals['_ADDOVERAGERESPONSE']._serialized_start=706
-  _globals['_ADDOVERAGERESPONSE']._serialized_end=726
-  _globals['_ADJUSTCREDITSREQUEST']._serialized_start=729
-  _globals['_ADJUSTCREDITSREQUEST']._serialized_end=924
-  _globals['_ADJUSTCREDITSRESPONSE']._serialized_start=926
-  _globals['_ADJUSTCREDITSRESPONSE']._serialized_end=949
-  _globals['_RECONCILEREQUEST']._serialized_start=951
-  _globals['_RECONCILEREQUEST']._serialized_end=985
-  _globals['_RECONCILERESPONSE']._serialized_start=987
-  _globals['_RECONCILERESPONSE']._serialized_end=1044
-  _globals['_ACCOUNTADMINSERVICE']._serialized_start=1047
-  _globals['_ACCOUNTADMINSERVICE']._serialized_end=1675
+  _globals['_ADDOVERAGEREQUEST']._serialized_start=597
+  _globals['_ADDOVERAGEREQUEST']._serialized_end=737
+  _globals['_ADDOVERAGERESPONSE']._serialized_start=739
+  _globals['_ADDOVERAGERESPONSE']._serialized_end=759
+  _globals['_ADJUSTCREDITSREQUEST']._serialized_start=762
+  _globals['_ADJUSTCREDITSREQUEST']._serialized_end=989
+  _globals['_ADJUSTCREDITSRESPONSE']._serialized_start=991
+  _globals['_ADJUSTCREDITSRESPONSE']._serialized_end=1014
+  _globals['_RECONCILEREQUEST']._serialized_start=1016
+  _globals['_RECONCILEREQUEST']._serialized_end=1050
+  _globals['_RECONCILERESPONSE']._serialized_start=1052
+  _globals['_RECONCILERESPONSE']._serialized_end=1109
+  _globals['_ACCOUNTADMINSERVICE']._serialized_start=1112
+  _globals['_ACCOUNTADMINSERVICE']._serialized_end=1740
 # @@protoc_insertion_point(module_scope)
