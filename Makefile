@@ -66,8 +66,8 @@ DATA ?= tests/phi_eval/small
 phi-eval: $(READY) ## the PHI guard's recall, precision and speed on DATA; BASELINE=1 LATENCY=1
 	$(PY) -m tests.phi_eval $(DATA) $(if $(BASELINE),--baseline) $(if $(LATENCY),--latency) $(ARGS)
 
-faults: $(READY) ## the long form of the fault tests
-	$(PY) -m pytest -m long --timeout 5400 tests/faults tests/identity
+faults: $(READY) ## the long form of the fault tests; they print their figures
+	$(PY) -m pytest -s -m long --timeout 5400 tests/faults tests/identity
 
 lock: $(READY) ## resolve every lock file again
 	$(PY) -m venv build/lock && build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9

@@ -36,6 +36,15 @@ class Clinic:
     @classmethod
     def open(cls, suite: Suite, *, plan: str = "enterprise", baa: bool = True) -> "Clinic":
         """A new organization whose billing account exists and, unless told otherwise, whose agreement is signed."""
+        clinic = cls.create(suite, plan=plan)
+        clinic.wait_for_account()
+        if baa:
+            clinic.sign_baa()
+        return clinic
+
+    @classmethod
+    def create(cls, suite: Suite, *, plan: str = "enterprise") -> "Clinic":
+        """A new organization with a person and a key, of which the siblings have not heard yet."""
         organizations = Organizations(suite.places.address("identity"), suite.places.tls)
         try:
             name = f"clinic-{uuid.uuid4().hex[:12]}"
@@ -45,11 +54,10 @@ class Clinic:
             key = organizations.issue_key(org_id, user_id, name="first", scopes=SCOPES)
         finally:
             organizations.close()
-        clinic = cls(suite, org_id, name, user_id, email, key.plaintext)
-        wait_until(lambda: clinic.http.get("/v1/usage").status_code == 200)
-        if baa:
-            clinic.sign_baa()
-        return clinic
+        return cls(suite, org_id, name, user_id, email, key.plaintext)
+
+    def wait_for_account(self) -> None:
+        wait_until(lambda: self.http.get("/v1/usage").status_code == 200, seconds=20)
 
     def http_with(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
