@@ -4,7 +4,7 @@
 --
 -- status: `held` (also when it was held before), `counted` (count_only), `refused`, `ended` (released or settled before),
 --         `no account`, `cycle over` (nothing was judged: roll the account over and ask again).
-CREATE OR REPLACE FUNCTION reserve(
+CREATE FUNCTION reserve(
     org_ids text[], request_ids text[], principal_ids text[], bounds numeric[], token_bounds bigint[],
     count_onlys boolean[], opuses boolean[], at timestamptz, expires timestamptz
 )
@@ -28,7 +28,6 @@ DECLARE
     held numeric;           -- what running requests hold
     bound numeric;
     tokens bigint;
-    minute_limit bigint;
     day_limit bigint;
     seconds numeric := extract(epoch FROM at);
     half_second bigint := floor(seconds * 2);
@@ -82,7 +81,7 @@ BEGIN
         given := least(account.spend_cap, account.allotment + account.overage);
         held := account.reserved;
         cycle_end := account.cycle_end;
-        minute_limit := account.requests_per_minute;
+        requests_limit := account.requests_per_minute;
         day_limit := account.requests_per_day;
         tokens_limit := account.tokens_per_minute;
         tokens_touched := false;
@@ -96,7 +95,7 @@ BEGIN
         WHILE i <= n AND org_ids[i] = org LOOP
             principal := principal_ids[i];
             touched := false;
-            IF minute_limit IS NOT NULL THEN
+            IF requests_limit IS NOT NULL THEN
                 SELECT w.counts, w.slot INTO minute_counts, minute_slot
                 FROM window_counts(org, 'minute ' || principal, half_second, 121) w;
                 in_minute := (SELECT sum(c) FROM unnest(minute_counts) c);
@@ -119,9 +118,9 @@ BEGIN
                 status := before[i];
 
                 IF status IS NULL THEN
-                    IF in_minute >= minute_limit THEN
+                    IF in_minute >= requests_limit THEN
                         rate_limited := true;
-                        free_at := window_frees(minute_counts, minute_slot, 0.5, minute_limit, 1);
+                        free_at := window_frees(minute_counts, minute_slot, 0.5, requests_limit, 1);
                     END IF;
                     IF in_day >= day_limit THEN
                         rate_limited := true;
@@ -139,7 +138,7 @@ BEGIN
 
                     IF NOT opus_not_enabled AND NOT rate_limited THEN
                         touched := true;
-                        IF minute_limit IS NOT NULL THEN
+                        IF requests_limit IS NOT NULL THEN
                             minute_counts[121] := minute_counts[121] + 1;
                             in_minute := in_minute + 1;
                             minute_empty := (minute_slot + 121) * 0.5;
@@ -172,24 +171,15 @@ BEGIN
                     END IF;
                 END IF;
 
-                -- Of the two limits of a key the one that it meets first.
-                IF day_limit IS NOT NULL
-                    AND (minute_limit IS NULL OR in_day >= day_limit OR day_limit - in_day < minute_limit - in_minute) THEN
-                    requests_limit := day_limit;
-                    requests_left := greatest(0, day_limit - in_day);
-                    requests_reset := greatest(seconds, window_empty_at(day_counts, day_slot, 600));
-                ELSE
-                    requests_limit := minute_limit;
-                    requests_left := greatest(0, minute_limit - in_minute);
-                    requests_reset := minute_empty;
-                END IF;
+                requests_left := greatest(0, requests_limit - in_minute);
+                requests_reset := minute_empty;
                 tokens_left := greatest(0, tokens_limit - in_tokens);
                 tokens_reset := token_empty;
                 RETURN NEXT;
                 i := i + 1;
             END LOOP;
 
-            IF touched AND minute_limit IS NOT NULL THEN
+            IF touched AND requests_limit IS NOT NULL THEN
                 PERFORM window_save(org, 'minute ' || principal, minute_slot, minute_counts);
             END IF;
             IF touched AND day_limit IS NOT NULL THEN

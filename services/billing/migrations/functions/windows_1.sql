@@ -1,9 +1,8 @@
 -- Sliding windows of equal slots. A window is one slot longer than its period, so that no period of that length, wherever it begins, sees more than
 -- the limit; what that costs is one slot in 121 (a minute of half seconds) or in 145 (a day of ten minutes).
 
--- The counts as of slot `now_slot`: slots that have passed out are gone, new ones are zero. A clock that went back changes nothing, but by more than a
--- whole window it takes the counts along: they would else count until the hour came that it had been ahead of.
-CREATE OR REPLACE FUNCTION window_counts(org text, what text, now_slot bigint, size integer, OUT counts bigint[], OUT slot bigint)
+-- The counts as of slot `now_slot`: slots that have passed out are gone, new ones are zero. A clock that went back changes nothing.
+CREATE FUNCTION window_counts(org text, what text, now_slot bigint, size integer, OUT counts bigint[], OUT slot bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     shift bigint;
@@ -15,23 +14,19 @@ BEGIN
         RETURN;
     END IF;
     shift := now_slot - slot;
-    IF shift < -size THEN
-        slot := now_slot;
-        -- At once: a caller that only refuses saves nothing, and they would never age.
-        UPDATE windows w SET slot = now_slot WHERE w.org_id = org AND w.subject = what;
-    ELSIF shift > 0 THEN
+    IF shift > 0 THEN
         counts := counts[shift + 1:size] || array_fill(0::bigint, ARRAY[shift::integer]);
         slot := now_slot;
     END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION window_save(org text, what text, now_slot bigint, now_counts bigint[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION window_save(org text, what text, now_slot bigint, now_counts bigint[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO windows AS w (org_id, subject, slot, counts) VALUES (org, what, now_slot, now_counts)
     ON CONFLICT (org_id, subject) DO UPDATE SET slot = excluded.slot, counts = excluded.counts
 $$;
 
 -- Seconds since the epoch at which `wanted` more fit under `most`: when enough of the oldest slots have passed out.
-CREATE OR REPLACE FUNCTION window_frees(counts bigint[], slot bigint, width numeric, most bigint, wanted bigint) RETURNS numeric
+CREATE FUNCTION window_frees(counts bigint[], slot bigint, width numeric, most bigint, wanted bigint) RETURNS numeric
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     size integer := array_length(counts, 1);
@@ -48,6 +43,6 @@ BEGIN
 END $$;
 
 -- Seconds since the epoch at which the window is empty when nothing is added.
-CREATE OR REPLACE FUNCTION window_empty_at(counts bigint[], slot bigint, width numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION window_empty_at(counts bigint[], slot bigint, width numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
     SELECT (slot + coalesce((SELECT max(i) FROM unnest(counts) WITH ORDINALITY AS c (n, i) WHERE n > 0), 0)) * width
 $$;

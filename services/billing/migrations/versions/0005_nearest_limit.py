@@ -12,5 +12,5 @@ _FUNCTIONS = Path(__file__).resolve().parent.parent / "functions"
 
 def upgrade() -> None:
     # With signatures as before: a program that runs meanwhile does not notice.
-    for name in ("windows_1", "reserve_1"):
+    for name in ("windows_2", "reserve_2"):
         op.execute((_FUNCTIONS / f"{name}.sql").read_text())
