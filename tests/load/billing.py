@@ -6,6 +6,7 @@ the service's own and not gRPC's. Figures are for comparison on this machine, no
 
 import asyncio
 import itertools
+import json
 import os
 import statistics
 import sys
@@ -30,6 +31,7 @@ from services.chassis.ulids import new_ulid
 from tests.load.postgres import database
 
 MODEL, VERSION = "claude-sonnet-4-6", "2026-05-01"
+LIMITED = "scale"
 CLOCK = SystemClock()
 
 
@@ -40,10 +42,16 @@ class Bench:
         self._metering = Metering(db, CLOCK, self._catalogues, self._accounts)
 
     async def prepare(self) -> None:
-        await self._catalogues.register((ROOT / "catalogue" / "catalogue.json").read_bytes())
+        document = (ROOT / "catalogue" / "catalogue.json").read_bytes()
+        await self._catalogues.register(document)
+        # Limits that count and never refuse.
+        catalogue = json.loads(document) | {"version": "2026-05-02"}
+        (plan,) = (plan for plan in catalogue["plans"] if plan["id"] == LIMITED)
+        plan["limits"] = dict.fromkeys(plan["limits"], 10**12)
+        await self._catalogues.register(json.dumps(catalogue).encode())
 
-    async def run(self, *, callers: int, orgs: int, seconds: float, plan: str = "enterprise") -> str:
-        """One line of the report."""
+    async def run(self, *, callers: int, orgs: int, seconds: float, plan: str = "enterprise", keys: int = 8) -> str:
+        """One line of the report. `keys`: how many each organization asks with."""
         ids = [OrgId(new_ulid(CLOCK)) for _ in range(orgs)]
         for org_id in ids:
             await self._accounts.open(org_id, plan=plan, opened_at=CLOCK.now())
@@ -56,7 +64,7 @@ class Bench:
             while time.perf_counter() < began + seconds:
                 org_id = ids[next(turn) % orgs]
                 request = Demand(
-                    org_id, new_ulid(CLOCK), f"key {number % 8}", MODEL, VERSION, 1000, 500, count_only=False
+                    org_id, new_ulid(CLOCK), f"key {number % keys}", MODEL, VERSION, 1000, 500, count_only=False
                 )
                 start = time.perf_counter()
                 decision = await self._metering.reserve(request)
@@ -99,13 +107,15 @@ async def _measure(url: str, seconds: float, runs: Sequence[tuple[int, int]]) ->
     try:
         bench = Bench(db)
         await bench.prepare()
-        return [await bench.run(callers=callers, orgs=orgs, seconds=seconds) for callers, orgs in runs]
+        lines = [await bench.run(callers=callers, orgs=orgs, seconds=seconds) for callers, orgs in runs]
+        limited = await bench.run(callers=64, orgs=1, seconds=seconds, plan=LIMITED, keys=1)
+        return [*lines, f"{limited}; one key with limits"]
     finally:
         await db.close()
 
 
 def report(seconds: float, runs: Sequence[tuple[int, int]] = ((64, 1), (64, 100))) -> Iterator[str]:
-    """A line for each of `runs`: callers, and organizations that they share."""
+    """A line for each of `runs`: callers, and organizations that they share; and one for a single key whose plan has limits."""
     with tempfile.TemporaryDirectory(prefix="hasp-load-") as folder, database(Path(folder), "billing") as url:
         yield from uvloop.run(_measure(url, seconds, runs))
 
