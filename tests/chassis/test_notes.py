@@ -32,7 +32,7 @@ def test_what_was_signed_is_read_back_and_nothing_else() -> None:
     note = signer.sign("origin\n7\nroot\n")
     assert text_of(note, signer.vkey) == "origin\n7\nroot\n"
     with pytest.raises(InvalidSignature):
-        text_of(note.replace("7", "8"), signer.vkey)
+        text_of(note.replace("\n7\n", "\n8\n", 1), signer.vkey)
     with pytest.raises(ValueError, match="not signed by this key"):
         text_of(note, Signer("hasp.example/audit/1", Ed25519PrivateKey.generate()).vkey)
 

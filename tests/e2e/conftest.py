@@ -18,8 +18,6 @@ PATIENCE = 6
 OpenClinic = Callable[..., Clinic]
 
 
-# Before xdist, which reads the group in the same hook: otherwise each worker starts suites of its own.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One suite for all of them: they stop its parts, so they run one after another in the same worker."""
     for item in items:

@@ -11,8 +11,6 @@ from tests.e2e.clinic import Clinic
 HERE = Path(__file__).parent
 
 
-# Before xdist, which reads the group in the same hook: otherwise each worker starts suites of its own.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):

@@ -14,7 +14,7 @@ from tests.faults import books
 from tests.faults.books import Books
 
 # The first of them waits for eight processes to start.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 TALK = "Go on.[[sim:say=abcdefgh]][[sim:repeat=50]][[sim:chunk=4]][[sim:interval_ms=50]]"
 """Five seconds, a token every 50 ms."""

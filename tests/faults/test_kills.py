@@ -44,7 +44,7 @@ class Storm:
 @pytest.mark.parametrize(
     "storm",
     [
-        pytest.param(Storm(EVERYBODY, 8, 300, 16, (0.2, 1.2), 15), id="eight", marks=[pytest.mark.timeout(900)]),
+        pytest.param(Storm(EVERYBODY, 6, 250, 16, (0.2, 1.2), 15), id="each-once", marks=[pytest.mark.timeout(900)]),
         pytest.param(
             Storm(SETTLING, 30, 10_000, 64, (2, 8), 90),
             id="ten-thousand-requests",

@@ -15,6 +15,9 @@ from cli.suite import Suite
 from tests.e2e.clinic import Clinic, wait_until
 from tests.e2e.rates import let_pass
 
+# Sixteen processes start for them, and a minute has to be used up.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+
 CALLERS = 6
 MINUTE = timedelta(minutes=1)
 

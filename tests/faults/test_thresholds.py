@@ -2,9 +2,12 @@
 
 import time
 
+import pytest
+
 from tests.e2e.clinic import Clinic, wait_until
 
 
+@pytest.mark.long
 def test_two_replicas_announce_a_threshold_once(clinic: Clinic):
     clinic.put("/v1/usage/budget", spend_cap=1_000, alert_thresholds=[10, 20, 30])
     for requests in (1, 2, 3):
