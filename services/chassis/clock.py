@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -19,8 +22,9 @@ class SystemClock:
 
 def unix_ms(at: datetime) -> int:
     """Whole milliseconds since the Unix epoch."""
-    return int(at.timestamp() * 1000)
+    # Not by `timestamp()`: a float loses a millisecond here and there.
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def from_unix_ms(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return _EPOCH + milliseconds * _MILLISECOND
