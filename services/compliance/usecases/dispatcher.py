@@ -40,12 +40,8 @@ class Dispatcher:
         self._lanes = lanes
         self._running: dict[asyncio.Task[None], Turn] = {}
         self._claiming: asyncio.Task[int] | None = None
-        self._news = asyncio.Event()
+        self._turn_ended = asyncio.Event()
         self._stopping = asyncio.Event()
-
-    def wake(self) -> None:
-        """Look now. Called after a transaction that added deliveries has committed, or they are found within 100 ms."""
-        self._news.set()
 
     async def run(self) -> None:
         """Deliver until cancelled. The database's failures are waited out."""
@@ -60,7 +56,7 @@ class Dispatcher:
 
     async def _look(self) -> None:
         while True:
-            self._news.clear()
+            self._turn_ended.clear()
             self._claiming = asyncio.create_task(self._claim())
             try:
                 # Shielded: lanes that were claimed and are nobody's would wait for their leases to run out.
@@ -72,7 +68,7 @@ class Dispatcher:
             if not claimed:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL):
-                        await self._news.wait()
+                        await self._turn_ended.wait()
 
     async def _claim(self) -> int:
         free = self._lanes - len(self._running)
@@ -90,7 +86,7 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
-        self._news.set()
+        self._turn_ended.set()
 
     async def _hold(self) -> None:
         while True:
